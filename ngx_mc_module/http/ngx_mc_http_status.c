@@ -1,0 +1,1400 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <nginx.h>
+#include <ngx_mc_http.h>
+
+
+/* fits the definition of a usual flow and the records of its endpoints */
+#define NGX_MC_STATUS_POOL   16384
+
+/* receivers written in one step */
+#define NGX_MC_STATUS_PEERS  16
+
+#define NGX_MC_REASON_LEN    512
+
+
+typedef enum {
+    NGX_MC_STATUS_BEGIN = 0,
+    NGX_MC_STATUS_FLOW,
+    NGX_MC_STATUS_ENDPOINT,
+    NGX_MC_STATUS_PEER
+} ngx_mc_status_stage_e;
+
+
+/* higher is better, as in the metrics */
+
+typedef enum {
+    NGX_MC_HEALTH_NONE = -1,
+    NGX_MC_HEALTH_DOWN = 0,
+    NGX_MC_HEALTH_DEGRADED,
+    NGX_MC_HEALTH_OK
+} ngx_mc_health_e;
+
+
+/* how an endpoint stands, as health sees it */
+
+typedef enum {
+    NGX_MC_VERDICT_FINE = 0,
+    NGX_MC_VERDICT_UNSEEN,             /* a backup source that never came */
+    NGX_MC_VERDICT_WAITING,            /* a source */
+    NGX_MC_VERDICT_FEW_PEERS,
+    NGX_MC_VERDICT_CONNECTING,
+    NGX_MC_VERDICT_STOPPED             /* and should not be */
+} ngx_mc_verdict_e;
+
+
+typedef struct {
+    ngx_mc_endpoint_def_t   *def;
+    ngx_mc_verdict_e         verdict;
+    ngx_mc_endpoint_stat_t   stat;             /* a copy */
+} ngx_mc_status_endpoint_t;
+
+
+typedef struct {
+    ngx_mc_status_stage_e      stage;
+    ngx_uint_t                 single;         /* not the whole list */
+
+    u_char                    *region;
+    u_char                     name[NGX_MC_NAME_LEN + 1];   /* last written */
+
+    /* where the flow stands in the generation of that number */
+    uint32_t                   generation;
+    ngx_uint_t                 index;
+
+    /* of the flow being written; the pool is reset with the next one */
+    ngx_pool_t                *pool;
+    ngx_mc_flow_def_t          def;
+    ngx_mc_status_endpoint_t  *endpoints;
+    ngx_uint_t                 nendpoints;
+    ngx_uint_t                 n;              /* the one being written */
+
+    ngx_mc_peer_stat_t        *peers;
+    ngx_uint_t                 npeers;
+    ngx_uint_t                 peer;
+} ngx_mc_status_t;
+
+
+static ngx_mc_http_answer_t *ngx_mc_status_create(ngx_http_request_t *r);
+static void ngx_mc_status_cleanup(void *data);
+static ngx_int_t ngx_mc_status_step(ngx_mc_http_answer_t *a);
+static void ngx_mc_status_begin(ngx_mc_json_t *json, ngx_mc_status_t *st);
+static void ngx_mc_status_reload(ngx_mc_json_t *json);
+static ngx_mc_flow_entry_t *ngx_mc_status_next(ngx_mc_status_t *st);
+static ngx_int_t ngx_mc_status_read(ngx_mc_http_answer_t *a,
+    ngx_mc_flow_entry_t *entry);
+static ngx_mc_verdict_e ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep);
+static void ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
+    ngx_mc_flow_entry_t *entry);
+static ngx_mc_health_e ngx_mc_status_health(ngx_mc_status_t *st,
+    ngx_mc_health_e *pipelines);
+static void ngx_mc_status_health_name(ngx_mc_json_t *json,
+    ngx_mc_health_e health);
+static void ngx_mc_status_reasons(ngx_mc_json_t *json, ngx_mc_status_t *st,
+    ngx_mc_health_e health, ngx_mc_health_e *pipelines);
+static void ngx_mc_status_endpoint(ngx_mc_json_t *json, ngx_mc_status_t *st);
+static void ngx_mc_status_allow(ngx_mc_json_t *json,
+    ngx_mc_endpoint_def_t *def);
+static void ngx_mc_status_cidr(ngx_mc_json_t *json, ngx_cidr_t *cidr);
+static ngx_uint_t ngx_mc_status_bits(u_char *mask, size_t len);
+static void ngx_mc_status_srt(ngx_mc_json_t *json, ngx_mc_srt_stat_t *srt,
+    ngx_uint_t connected);
+static void ngx_mc_status_rtp(ngx_mc_json_t *json, ngx_mc_rtp_stat_t *rtp,
+    ngx_uint_t connected);
+static void ngx_mc_status_ts(ngx_mc_json_t *json, ngx_mc_ts_counters_t *ts);
+static ngx_int_t ngx_mc_status_peers(ngx_mc_status_t *st, ngx_log_t *log);
+static void ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer);
+static void ngx_mc_status_str(ngx_mc_json_t *json, ngx_str_t *s);
+static void ngx_mc_status_known(ngx_mc_json_t *json, ngx_uint_t known,
+    int64_t n);
+static void ngx_mc_status_gauge(ngx_mc_json_t *json, ngx_uint_t known,
+    double x);
+
+
+static ngx_str_t  ngx_mc_status_states[] = {
+    ngx_string("stopped"),
+    ngx_string("waiting"),
+    ngx_string("connecting"),
+    ngx_string("connected")
+};
+
+
+ngx_int_t
+ngx_mc_http_status(ngx_http_request_t *r)
+{
+    ngx_mc_http_answer_t  *a;
+
+    a = ngx_mc_status_create(r);
+    if (a == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_mc_http_answer_start(a);
+}
+
+
+ngx_int_t
+ngx_mc_http_status_flow(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_mc_status_t       *st;
+    ngx_mc_flow_entry_t   *entry;
+    ngx_mc_generation_t   *gen;
+    ngx_mc_http_answer_t  *a;
+
+    a = ngx_mc_status_create(r);
+    if (a == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    st = a->data;
+
+    gen = ngx_mc_registry_current();
+    entry = ngx_mc_registry_find(gen, name->data, name->len);
+
+    /* read now: the next pass of the event loop may not have it any more */
+
+    st->single = 1;
+    st->stage = NGX_MC_STATUS_ENDPOINT;
+    st->generation = gen->number;
+    st->index = entry - gen->flows;
+
+    ngx_mc_json_open(&a->json, '{');
+    ngx_mc_json_key(&a->json, "name");
+    ngx_mc_json_string(&a->json, name->data, name->len);
+
+    if (ngx_mc_status_read(a, entry) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_mc_status_flow(&a->json, st, entry);
+
+    return ngx_mc_http_answer_start(a);
+}
+
+
+static ngx_mc_http_answer_t *
+ngx_mc_status_create(ngx_http_request_t *r)
+{
+    size_t                 len;
+    ngx_mc_status_t       *st;
+    ngx_pool_cleanup_t    *cln;
+    ngx_mc_generation_t   *gen;
+    ngx_mc_http_answer_t  *a;
+
+    a = ngx_mc_http_answer_create(r);
+    if (a == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_mc_status_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    st = cln->data;
+    ngx_memzero(st, sizeof(ngx_mc_status_t));
+
+    cln->handler = ngx_mc_status_cleanup;
+
+    a->step = ngx_mc_status_step;
+    a->data = st;
+
+    st->pool = ngx_create_pool(NGX_MC_STATUS_POOL, r->connection->log);
+    if (st->pool == NULL) {
+        return NULL;
+    }
+
+    st->region = (u_char *) "";
+
+    gen = ngx_mc_registry_current();
+
+    if (gen && gen->region) {
+        len = ngx_strlen(gen->region) + 1;
+
+        st->region = ngx_pnalloc(r->pool, len);
+        if (st->region == NULL) {
+            return NULL;
+        }
+
+        ngx_memcpy(st->region, gen->region, len);
+    }
+
+    return a;
+}
+
+
+static void
+ngx_mc_status_cleanup(void *data)
+{
+    ngx_mc_status_t *st = data;
+
+    if (st->peers) {
+        ngx_free(st->peers);
+    }
+
+    if (st->pool) {
+        ngx_destroy_pool(st->pool);
+    }
+}
+
+
+static ngx_int_t
+ngx_mc_status_step(ngx_mc_http_answer_t *a)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            i;
+    ngx_mc_json_t        *json;
+    ngx_mc_status_t      *st;
+    ngx_mc_flow_entry_t  *entry;
+
+    st = a->data;
+    json = &a->json;
+
+    switch (st->stage) {
+
+    case NGX_MC_STATUS_BEGIN:
+
+        ngx_mc_status_begin(json, st);
+
+        st->stage = NGX_MC_STATUS_FLOW;
+
+        return NGX_AGAIN;
+
+    case NGX_MC_STATUS_FLOW:
+
+        entry = ngx_mc_status_next(st);
+
+        if (entry == NULL) {
+            ngx_mc_json_close(json, '}');
+            ngx_mc_json_close(json, '}');
+            return NGX_OK;
+        }
+
+        rc = ngx_mc_status_read(a, entry);
+
+        if (rc != NGX_OK) {
+            /* a definition that cannot be read costs its own flow only */
+            return (rc == NGX_DECLINED) ? NGX_AGAIN : NGX_ERROR;
+        }
+
+        ngx_mc_json_name(json, st->name, ngx_strlen(st->name));
+        ngx_mc_json_open(json, '{');
+        ngx_mc_status_flow(json, st, entry);
+
+        st->stage = NGX_MC_STATUS_ENDPOINT;
+
+        return NGX_AGAIN;
+
+    case NGX_MC_STATUS_ENDPOINT:
+
+        if (st->n == st->def.sources.nelts) {
+            ngx_mc_json_close(json, ']');
+            ngx_mc_json_key(json, "outputs");
+            ngx_mc_json_open(json, '[');
+        }
+
+        if (st->n < st->nendpoints) {
+            ngx_mc_status_endpoint(json, st);
+
+            if (ngx_mc_status_peers(st, a->request->connection->log)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            st->stage = NGX_MC_STATUS_PEER;
+
+            return NGX_AGAIN;
+        }
+
+        ngx_mc_json_close(json, ']');
+        ngx_mc_json_close(json, '}');
+
+        if (st->single) {
+            return NGX_OK;
+        }
+
+        st->stage = NGX_MC_STATUS_FLOW;
+
+        return NGX_AGAIN;
+
+    default: /* NGX_MC_STATUS_PEER */
+
+        for (i = 0; i < NGX_MC_STATUS_PEERS && st->peer < st->npeers; i++) {
+            ngx_mc_status_peer(json, &st->peers[st->peer++]);
+        }
+
+        if (st->peer < st->npeers) {
+            return NGX_AGAIN;
+        }
+
+        if (st->peers) {
+            ngx_free(st->peers);
+            st->peers = NULL;
+        }
+
+        if (st->n >= st->def.sources.nelts) {
+            ngx_mc_json_close(json, ']');
+        }
+
+        ngx_mc_json_close(json, '}');
+
+        st->n++;
+        st->stage = NGX_MC_STATUS_ENDPOINT;
+
+        return NGX_AGAIN;
+    }
+}
+
+
+static void
+ngx_mc_status_begin(ngx_mc_json_t *json, ngx_mc_status_t *st)
+{
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "version");
+    ngx_mc_json_string(json, (u_char *) NGX_MC_VERSION,
+                       sizeof(NGX_MC_VERSION) - 1);
+
+    ngx_mc_json_key(json, "nginx_version");
+    ngx_mc_json_string(json, (u_char *) NGINX_VERSION,
+                       sizeof(NGINX_VERSION) - 1);
+
+    ngx_mc_json_key(json, "time");
+    ngx_mc_http_time(json, ngx_mc_epoch_ms());
+
+    ngx_mc_json_key(json, "region");
+    ngx_mc_http_text(json, st->region);
+
+    ngx_mc_json_key(json, "generation");
+    ngx_mc_status_known(json, gen != NULL, gen ? gen->number : 0);
+
+    ngx_mc_json_key(json, "last_reload");
+    ngx_mc_status_reload(json);
+
+    ngx_mc_json_key(json, "flows");
+    ngx_mc_json_open(json, '{');
+}
+
+
+static void
+ngx_mc_status_reload(ngx_mc_json_t *json)
+{
+    ngx_uint_t             i;
+    ngx_atomic_uint_t      sequence;
+    ngx_mc_reload_stat_t  *rs, copy;
+
+    ngx_memzero(&copy, sizeof(ngx_mc_reload_stat_t));
+
+    /* a master that died in between may have left the number odd */
+
+    for (i = 0; ngx_mc_registry && i < 1000; i++) {
+        rs = &ngx_mc_registry->last_reload;
+
+        sequence = rs->sequence;
+        ngx_memory_barrier();
+
+        copy = *rs;
+
+        ngx_memory_barrier();
+
+        if (sequence == rs->sequence && (sequence & 1) == 0) {
+            break;
+        }
+    }
+
+    copy.error[sizeof(copy.error) - 1] = '\0';
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "time");
+    ngx_mc_http_time(json, copy.time);
+
+    ngx_mc_json_key(json, "result");
+    ngx_mc_http_text(json, (u_char *) (copy.time == 0 ? ""
+                                       : copy.ok ? "ok" : "failed"));
+
+    ngx_mc_json_key(json, "error");
+    ngx_mc_http_text(json, copy.error);
+
+    ngx_mc_json_close(json, '}');
+}
+
+
+/*
+ * The flow after the last one, in the generation of now: it may be another
+ * than that of the step before, so the name tells where we are.
+ */
+
+static ngx_mc_flow_entry_t *
+ngx_mc_status_next(ngx_mc_status_t *st)
+{
+    u_char               *name;
+    size_t                len;
+    ngx_uint_t            low, high, i;
+    ngx_mc_flow_entry_t  *entry;
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    if (gen == NULL) {
+        return NULL;
+    }
+
+    if (st->name[0] == '\0') {
+        st->index = 0;
+
+    } else if (st->generation == gen->number) {
+        st->index++;
+
+    } else {
+        len = ngx_strlen(st->name);
+        low = 0;
+        high = gen->nflows;
+
+        while (low < high) {
+            i = (low + high) / 2;
+            name = gen->flows[i].stat->name;
+
+            if (ngx_memn2cmp(name, st->name, ngx_strlen(name), len) <= 0) {
+                low = i + 1;
+
+            } else {
+                high = i;
+            }
+        }
+
+        st->index = low;
+    }
+
+    st->generation = gen->number;
+
+    if (st->index >= gen->nflows) {
+        return NULL;
+    }
+
+    entry = &gen->flows[st->index];
+
+    ngx_memcpy(st->name, entry->stat->name, NGX_MC_NAME_LEN + 1);
+
+    return entry;
+}
+
+
+/*
+ * Takes copies of all that the flow's object needs, receivers excepted.
+ * NGX_DECLINED: the definition cannot be read.
+ */
+
+static ngx_int_t
+ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
+{
+    ngx_str_t                  text;
+    ngx_uint_t                 i, n, running;
+    ngx_mc_parse_t             parse;
+    ngx_mc_status_t           *st;
+    ngx_mc_endpoint_def_t     *def;
+    ngx_mc_status_endpoint_t  *ep;
+
+    st = a->data;
+
+    ngx_reset_pool(st->pool);
+    ngx_memzero(&st->def, sizeof(ngx_mc_flow_def_t));
+
+    text.len = entry->text.len;
+    text.data = ngx_pstrdup(st->pool, &entry->text);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&parse, sizeof(ngx_mc_parse_t));
+    parse.pool = st->pool;
+
+    if (ngx_mc_def_read(&parse, &st->def, &text) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, a->request->connection->log, 0,
+                      "cannot read the definition of flow \"%s\": %s",
+                      entry->stat->name, parse.err);
+        return NGX_DECLINED;
+    }
+
+    n = st->def.sources.nelts + st->def.outputs.nelts;
+
+    if (n != entry->nendpoints) {
+        ngx_log_error(NGX_LOG_ALERT, a->request->connection->log, 0,
+                      "flow \"%s\" has %ui endpoints, but %uD records",
+                      entry->stat->name, n, entry->nendpoints);
+        return NGX_DECLINED;
+    }
+
+    ep = ngx_palloc(st->pool, (n + 1) * sizeof(ngx_mc_status_endpoint_t));
+    if (ep == NULL) {
+        return NGX_ERROR;
+    }
+
+    st->endpoints = ep;
+    st->nendpoints = n;
+    st->n = 0;
+
+    running = (entry->stat->pid != 0 && !st->def.stopped);
+
+    for (i = 0; i < n; i++, ep++) {
+
+        if (i < st->def.sources.nelts) {
+            def = st->def.sources.elts;
+            ep->def = &def[i];
+
+        } else {
+            def = st->def.outputs.elts;
+            ep->def = &def[i - st->def.sources.nelts];
+        }
+
+        ngx_mc_endpoint_stat_read(entry->endpoints[i], &ep->stat);
+
+        if (!running || ep->def->off) {
+            /* what a dead owner may have left */
+            ep->stat.state = NGX_MC_STATE_STOPPED;
+        }
+
+        if (ep->stat.state > NGX_MC_STATE_CONNECTED) {
+            ep->stat.state = NGX_MC_STATE_STOPPED;
+        }
+
+        if (ep->stat.state == NGX_MC_STATE_STOPPED) {
+            ep->stat.bitrate = 0;
+            ep->stat.connected_at = 0;
+            ep->stat.retry_at = 0;
+            ep->stat.peer[0] = '\0';
+            ep->stat.npeers = 0;
+        }
+
+        ep->verdict = ngx_mc_status_verdict(ep);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_mc_verdict_e
+ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep)
+{
+    ngx_mc_endpoint_def_t  *def;
+
+    def = ep->def;
+
+    if (def->off) {
+        return NGX_MC_VERDICT_FINE;
+    }
+
+    switch (ep->stat.state) {
+
+    case NGX_MC_STATE_STOPPED:
+        return NGX_MC_VERDICT_STOPPED;
+
+    case NGX_MC_STATE_CONNECTING:
+        return NGX_MC_VERDICT_CONNECTING;
+
+    case NGX_MC_STATE_WAITING:
+
+        if (def->direction == NGX_MC_INPUT) {
+            return (def->pipeline == NGX_MC_BACKUP
+                    && ep->stat.connections == 0)
+                   ? NGX_MC_VERDICT_UNSEEN : NGX_MC_VERDICT_WAITING;
+        }
+
+        break;
+    }
+
+    if (def->direction == NGX_MC_OUTPUT && def->params.min_peers > 0
+        && (ngx_int_t) ep->stat.npeers < def->params.min_peers)
+    {
+        return NGX_MC_VERDICT_FEW_PEERS;
+    }
+
+    return NGX_MC_VERDICT_FINE;
+}
+
+
+/* all of a flow's object up to and with the bracket before its sources */
+
+static void
+ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
+    ngx_mc_flow_entry_t *entry)
+{
+    int64_t              started_at;
+    ngx_uint_t           i, active, worker, exiting;
+    ngx_atomic_uint_t    pid;
+    ngx_mc_health_e      health, pipelines[NGX_MC_PIPELINES];
+    ngx_mc_flow_def_t   *def;
+    ngx_mc_flow_stat_t  *stat;
+
+    def = &st->def;
+    stat = entry->stat;
+
+    pid = stat->pid;
+    worker = stat->worker;
+    exiting = stat->exiting;
+    started_at = pid ? stat->started_at : 0;
+
+    active = (!def->stopped && def->outputs.nelts != 0);
+
+    ngx_mc_json_key(json, "title");
+    ngx_mc_status_str(json, &def->title);
+
+    ngx_mc_json_key(json, "description");
+    ngx_mc_status_str(json, &def->description);
+
+    ngx_mc_json_key(json, "status");
+
+    if (def->stopped) {
+        ngx_mc_json_raw(json, "\"stopped\"", 9);
+
+    } else if (active) {
+        ngx_mc_json_raw(json, "\"running\"", 9);
+
+    } else {
+        ngx_mc_json_raw(json, "\"idle\"", 6);
+    }
+
+    ngx_mc_json_key(json, "state_by");
+    ngx_mc_json_raw(json, "\"config\"", 8);
+
+    health = NGX_MC_HEALTH_NONE;
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        pipelines[i] = NGX_MC_HEALTH_NONE;
+    }
+
+    if (active) {
+        health = ngx_mc_status_health(st, pipelines);
+    }
+
+    ngx_mc_json_key(json, "health");
+    ngx_mc_status_health_name(json, health);
+
+    ngx_mc_json_key(json, "reasons");
+    ngx_mc_json_open(json, '[');
+
+    if (health != NGX_MC_HEALTH_NONE && health != NGX_MC_HEALTH_OK) {
+        ngx_mc_status_reasons(json, st, health, pipelines);
+    }
+
+    ngx_mc_json_close(json, ']');
+
+    ngx_mc_json_key(json, "pipelines");
+    ngx_mc_json_open(json, '{');
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        ngx_mc_json_name(json, ngx_mc_pipeline_names[i].data,
+                         ngx_mc_pipeline_names[i].len);
+        ngx_mc_json_open(json, '{');
+        ngx_mc_json_key(json, "health");
+        ngx_mc_status_health_name(json, pipelines[i]);
+        ngx_mc_json_close(json, '}');
+    }
+
+    ngx_mc_json_close(json, '}');
+
+    ngx_mc_json_key(json, "max_bandwidth");
+    ngx_mc_status_known(json, def->max_bandwidth > 0, def->max_bandwidth);
+
+    ngx_mc_json_key(json, "failover");
+    ngx_mc_json_raw(json, "\"off\"", 5);
+
+    ngx_mc_json_key(json, "active_source");
+    ngx_mc_json_raw(json, "\"primary\"", 9);
+
+    ngx_mc_json_key(json, "worker");
+    ngx_mc_status_known(json, pid != 0, worker);
+
+    ngx_mc_json_key(json, "pid");
+    ngx_mc_status_known(json, pid != 0, (int64_t) pid);
+
+    ngx_mc_json_key(json, "exiting");
+
+    if (pid) {
+        ngx_mc_json_bool(json, exiting);
+
+    } else {
+        ngx_mc_json_null(json);
+    }
+
+    ngx_mc_json_key(json, "started_at");
+    ngx_mc_http_time(json, started_at);
+
+    ngx_mc_json_key(json, "sources");
+    ngx_mc_json_open(json, '[');
+}
+
+
+/*
+ * Without failover each pipeline is on its own.  The flow is down when each
+ * of them is that has outputs; a backup source that was never there counts
+ * for its own pipeline only, as long as there is another.
+ */
+
+static ngx_mc_health_e
+ngx_mc_status_health(ngx_mc_status_t *st, ngx_mc_health_e *pipelines)
+{
+    ngx_uint_t                 i, p, bad;
+    ngx_uint_t                 outputs[NGX_MC_PIPELINES];
+    ngx_uint_t                 trouble[NGX_MC_PIPELINES];
+    ngx_mc_health_e            worst, best;
+    ngx_mc_status_endpoint_t  *ep, *source[NGX_MC_PIPELINES];
+
+    for (p = 0; p < NGX_MC_PIPELINES; p++) {
+        source[p] = NULL;
+        outputs[p] = 0;
+        trouble[p] = 0;
+    }
+
+    bad = 0;
+
+    for (i = 0; i < st->nendpoints; i++) {
+        ep = &st->endpoints[i];
+        p = ep->def->pipeline;
+
+        if (ep->def->off) {
+            continue;
+        }
+
+        if (ep->verdict > NGX_MC_VERDICT_UNSEEN) {
+            bad++;
+            trouble[p]++;
+        }
+
+        if (ep->def->direction == NGX_MC_INPUT) {
+            source[p] = ep;
+
+        } else {
+            outputs[p]++;
+        }
+    }
+
+    worst = NGX_MC_HEALTH_OK;
+    best = NGX_MC_HEALTH_NONE;
+
+    for (p = 0; p < NGX_MC_PIPELINES; p++) {
+
+        if (source[p] == NULL || outputs[p] == 0) {
+            pipelines[p] = NGX_MC_HEALTH_NONE;
+            continue;
+        }
+
+        if (source[p]->stat.state != NGX_MC_STATE_CONNECTED) {
+            pipelines[p] = NGX_MC_HEALTH_DOWN;
+
+        } else if (trouble[p]) {
+            pipelines[p] = NGX_MC_HEALTH_DEGRADED;
+
+        } else {
+            pipelines[p] = NGX_MC_HEALTH_OK;
+        }
+
+        if (source[p]->verdict == NGX_MC_VERDICT_UNSEEN
+            && best != NGX_MC_HEALTH_NONE)
+        {
+            continue;
+        }
+
+        worst = ngx_min(worst, pipelines[p]);
+        best = ngx_max(best, pipelines[p]);
+    }
+
+    if (best == NGX_MC_HEALTH_NONE || best == NGX_MC_HEALTH_DOWN) {
+        return best;
+    }
+
+    return (worst == NGX_MC_HEALTH_OK && bad == 0) ? NGX_MC_HEALTH_OK
+                                                   : NGX_MC_HEALTH_DEGRADED;
+}
+
+
+static void
+ngx_mc_status_health_name(ngx_mc_json_t *json, ngx_mc_health_e health)
+{
+    switch (health) {
+
+    case NGX_MC_HEALTH_OK:
+        ngx_mc_json_raw(json, "\"ok\"", 4);
+        break;
+
+    case NGX_MC_HEALTH_DEGRADED:
+        ngx_mc_json_raw(json, "\"degraded\"", 10);
+        break;
+
+    case NGX_MC_HEALTH_DOWN:
+        ngx_mc_json_raw(json, "\"down\"", 6);
+        break;
+
+    default: /* NGX_MC_HEALTH_NONE */
+        ngx_mc_json_null(json);
+        break;
+    }
+}
+
+
+static void
+ngx_mc_status_reasons(ngx_mc_json_t *json, ngx_mc_status_t *st,
+    ngx_mc_health_e health, ngx_mc_health_e *pipelines)
+{
+    u_char                    *p, *last, text[NGX_MC_REASON_LEN];
+    ngx_uint_t                 i;
+    ngx_mc_status_endpoint_t  *ep;
+
+    for (i = 0; i < st->nendpoints; i++) {
+        ep = &st->endpoints[i];
+
+        if (ep->verdict == NGX_MC_VERDICT_FINE) {
+            continue;
+        }
+
+        if (ep->verdict == NGX_MC_VERDICT_UNSEEN
+            && (health != NGX_MC_HEALTH_DOWN
+                || pipelines[ep->def->pipeline] != NGX_MC_HEALTH_DOWN))
+        {
+            continue;
+        }
+
+        last = text + NGX_MC_REASON_LEN;
+
+        p = ngx_slprintf(text, last, "%s \"%V\" (%V) ",
+                         ep->def->direction == NGX_MC_INPUT ? "source"
+                                                            : "output",
+                         &ep->def->name,
+                         &ngx_mc_pipeline_names[ep->def->pipeline]);
+
+        switch (ep->verdict) {
+
+        case NGX_MC_VERDICT_STOPPED:
+            p = ngx_slprintf(p, last, "is not running");
+            break;
+
+        case NGX_MC_VERDICT_CONNECTING:
+            p = ngx_slprintf(p, last, "is connecting");
+            break;
+
+        case NGX_MC_VERDICT_FEW_PEERS:
+            p = ngx_slprintf(p, last, "has %uD of at least %i receivers",
+                             ep->stat.npeers, ep->def->params.min_peers);
+            break;
+
+        default: /* NGX_MC_VERDICT_WAITING, _UNSEEN */
+            p = ngx_slprintf(p, last, "is waiting");
+            break;
+        }
+
+        if (ep->stat.last_error[0]) {
+            p = ngx_slprintf(p, last, ": %s", ep->stat.last_error);
+        }
+
+        ngx_mc_json_string(json, text, p - text);
+    }
+}
+
+
+/* up to and with the bracket before the receivers */
+
+static void
+ngx_mc_status_endpoint(ngx_mc_json_t *json, ngx_mc_status_t *st)
+{
+    uint64_t                   rejected;
+    ngx_uint_t                 i, connected;
+    ngx_mc_endpoint_def_t     *def;
+    ngx_mc_endpoint_stat_t    *stat;
+    ngx_mc_status_endpoint_t  *ep;
+
+    ep = &st->endpoints[st->n];
+    def = ep->def;
+    stat = &ep->stat;
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "name");
+    ngx_mc_json_string(json, def->name.data, def->name.len);
+
+    ngx_mc_json_key(json, "pipeline");
+    ngx_mc_status_str(json, &ngx_mc_pipeline_names[def->pipeline]);
+
+    ngx_mc_json_key(json, "protocol");
+    ngx_mc_status_str(json, ngx_mc_protocol_name(def->protocol));
+
+    ngx_mc_json_key(json, "mode");
+    ngx_mc_status_str(json, ngx_mc_mode_name(def->mode));
+
+    ngx_mc_json_key(json, "url");
+    ngx_mc_json_string(json, def->url.data, def->url.len);
+
+    ngx_mc_json_key(json, "description");
+    ngx_mc_status_str(json, &def->params.description);
+
+    ngx_mc_json_key(json, "allow");
+    ngx_mc_status_allow(json, def);
+
+    ngx_mc_json_key(json, "region");
+    ngx_mc_http_text(json, st->region);
+
+    ngx_mc_json_key(json, "state");
+    ngx_mc_status_str(json, &ngx_mc_status_states[stat->state]);
+
+    ngx_mc_json_key(json, "peer");
+    ngx_mc_http_text(json, stat->peer);
+
+    ngx_mc_json_key(json, "connected_at");
+    ngx_mc_http_time(json, stat->connected_at);
+
+    ngx_mc_json_key(json, "connections");
+    ngx_mc_json_uint(json, stat->connections);
+
+    ngx_mc_json_key(json, "disconnections");
+    ngx_mc_json_uint(json, stat->disconnections);
+
+    rejected = 0;
+
+    for (i = 0; i < NGX_MC_REJECTED_N; i++) {
+        rejected += stat->rejected[i];
+    }
+
+    ngx_mc_json_key(json, "rejected");
+    ngx_mc_json_uint(json, rejected);
+
+    ngx_mc_json_key(json, "last_error");
+    ngx_mc_http_text(json, stat->last_error);
+
+    ngx_mc_json_key(json, "retry_at");
+    ngx_mc_http_time(json, stat->retry_at);
+
+    ngx_mc_json_key(json, "bitrate");
+    ngx_mc_json_uint(json, stat->bitrate);
+
+    ngx_mc_json_key(json, "bytes");
+    ngx_mc_json_uint(json, stat->bytes);
+
+    ngx_mc_json_key(json, "packets");
+    ngx_mc_json_uint(json, stat->packets);
+
+    ngx_mc_json_key(json, "dropped_packets");
+    ngx_mc_json_uint(json, stat->dropped_packets);
+
+    if (def->direction == NGX_MC_INPUT) {
+        ngx_mc_json_key(json, "exceeded_packets");
+        ngx_mc_json_uint(json, stat->exceeded_packets);
+    }
+
+    connected = (stat->state == NGX_MC_STATE_CONNECTED);
+
+    if (def->protocol == NGX_MC_SRT) {
+
+        /* the gauges of a listening output are those of its receivers */
+
+        if (def->direction == NGX_MC_OUTPUT
+            && def->mode == NGX_MC_MODE_LISTENER)
+        {
+            connected = 0;
+        }
+
+        ngx_mc_json_key(json, "srt");
+        ngx_mc_status_srt(json, &stat->u.srt, connected);
+
+    } else if (def->protocol == NGX_MC_RTP) {
+        ngx_mc_json_key(json, "rtp");
+        ngx_mc_status_rtp(json, &stat->u.rtp,
+                          connected && def->direction == NGX_MC_INPUT);
+    }
+
+    if (def->direction == NGX_MC_INPUT) {
+        ngx_mc_json_key(json, "ts");
+        ngx_mc_status_ts(json, &stat->ts);
+    }
+
+    ngx_mc_json_key(json, "tracks");
+    ngx_mc_json_raw(json, "[]", 2);
+
+    if (def->direction == NGX_MC_OUTPUT) {
+        ngx_mc_json_key(json, "peers");
+        ngx_mc_json_open(json, '[');
+    }
+}
+
+
+/* the definition has what is in force; where nobody can come in is none */
+
+static void
+ngx_mc_status_allow(ngx_mc_json_t *json, ngx_mc_endpoint_def_t *def)
+{
+    ngx_uint_t    i;
+    ngx_cidr_t   *cidr;
+    ngx_array_t  *allow;
+
+    switch (def->mode) {
+
+    case NGX_MC_MODE_LISTENER:
+    case NGX_MC_MODE_RECEIVE:
+    case NGX_MC_MODE_MULTICAST:
+        break;
+
+    default:
+        ngx_mc_json_null(json);
+        return;
+    }
+
+    allow = def->params.allow;
+
+    ngx_mc_json_open(json, '[');
+
+    if (allow) {
+        cidr = allow->elts;
+
+        for (i = 0; i < allow->nelts; i++) {
+            ngx_mc_status_cidr(json, &cidr[i]);
+        }
+    }
+
+    ngx_mc_json_close(json, ']');
+}
+
+
+static void
+ngx_mc_status_cidr(ngx_mc_json_t *json, ngx_cidr_t *cidr)
+{
+    u_char      *p, text[NGX_SOCKADDR_STRLEN + sizeof("/128")];
+    ngx_uint_t   bits;
+
+    switch (cidr->family) {
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        p = text + ngx_inet6_ntop(cidr->u.in6.addr.s6_addr, text,
+                                  NGX_SOCKADDR_STRLEN);
+        bits = ngx_mc_status_bits(cidr->u.in6.mask.s6_addr, 16);
+        break;
+#endif
+
+    case AF_INET:
+        p = text + ngx_inet_ntop(AF_INET, &cidr->u.in.addr, text,
+                                 NGX_SOCKADDR_STRLEN);
+        bits = ngx_mc_status_bits((u_char *) &cidr->u.in.mask, 4);
+        break;
+
+    default:
+        return;
+    }
+
+    p = ngx_sprintf(p, "/%ui", bits);
+
+    ngx_mc_json_string(json, text, p - text);
+}
+
+
+static ngx_uint_t
+ngx_mc_status_bits(u_char *mask, size_t len)
+{
+    u_char      c;
+    size_t      i;
+    ngx_uint_t  bits;
+
+    bits = 0;
+
+    for (i = 0; i < len; i++) {
+        for (c = mask[i]; c & 0x80; c <<= 1) {
+            bits++;
+        }
+    }
+
+    return bits;
+}
+
+
+static void
+ngx_mc_status_srt(ngx_mc_json_t *json, ngx_mc_srt_stat_t *srt,
+    ngx_uint_t connected)
+{
+    u_char      *p, version[NGX_INT64_LEN];
+    uint32_t     v;
+    ngx_uint_t   known;
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "rtt_ms");
+    ngx_mc_status_gauge(json, connected, srt->rtt_ms);
+
+    ngx_mc_json_key(json, "send_latency_ms");
+    ngx_mc_status_known(json, connected && srt->send_latency_ms >= 0,
+                        srt->send_latency_ms);
+
+    ngx_mc_json_key(json, "recv_latency_ms");
+    ngx_mc_status_known(json, connected && srt->recv_latency_ms >= 0,
+                        srt->recv_latency_ms);
+
+    known = connected && srt->key_length >= 0;
+
+    ngx_mc_json_key(json, "encrypted");
+
+    if (known) {
+        ngx_mc_json_bool(json, srt->key_length > 0);
+
+    } else {
+        ngx_mc_json_null(json);
+    }
+
+    ngx_mc_json_key(json, "key_length");
+    ngx_mc_status_known(json, known, srt->key_length);
+
+    ngx_mc_json_key(json, "peer_version");
+
+    v = srt->peer_version;
+
+    if (connected && v) {
+        p = ngx_sprintf(version, "%uD.%uD.%uD", v >> 16 & 0xff, v >> 8 & 0xff,
+                        v & 0xff);
+        ngx_mc_json_string(json, version, p - version);
+
+    } else {
+        ngx_mc_json_null(json);
+    }
+
+    ngx_mc_json_key(json, "packets");
+    ngx_mc_json_uint(json, srt->packets);
+
+    ngx_mc_json_key(json, "lost_packets");
+    ngx_mc_json_uint(json, srt->lost_packets);
+
+    ngx_mc_json_key(json, "retransmitted_packets");
+    ngx_mc_json_uint(json, srt->retransmitted_packets);
+
+    ngx_mc_json_key(json, "dropped_packets");
+    ngx_mc_json_uint(json, srt->dropped_packets);
+
+    ngx_mc_json_key(json, "belated_packets");
+    ngx_mc_json_uint(json, srt->belated_packets);
+
+    ngx_mc_json_key(json, "loss_ratio");
+    ngx_mc_status_gauge(json, connected, srt->loss_ratio);
+
+    ngx_mc_json_key(json, "retransmit_ratio");
+    ngx_mc_status_gauge(json, connected, srt->retransmit_ratio);
+
+    ngx_mc_json_key(json, "buffer_ms");
+    ngx_mc_status_known(json, connected && srt->buffer_ms >= 0,
+                        srt->buffer_ms);
+
+    ngx_mc_json_close(json, '}');
+}
+
+
+static void
+ngx_mc_status_rtp(ngx_mc_json_t *json, ngx_mc_rtp_stat_t *rtp,
+    ngx_uint_t connected)
+{
+    ngx_mc_rtp_counters_t  *rc;
+
+    rc = &rtp->counters;
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "packets");
+    ngx_mc_json_uint(json, rc->packets);
+
+    ngx_mc_json_key(json, "lost_packets");
+    ngx_mc_json_uint(json, rc->lost_packets);
+
+    ngx_mc_json_key(json, "recovered_packets");
+    ngx_mc_json_uint(json, rc->recovered_packets);
+
+    ngx_mc_json_key(json, "unrecovered_packets");
+    ngx_mc_json_uint(json, rc->unrecovered_packets);
+
+    ngx_mc_json_key(json, "reordered_packets");
+    ngx_mc_json_uint(json, rc->reordered_packets);
+
+    ngx_mc_json_key(json, "duplicate_packets");
+    ngx_mc_json_uint(json, rc->duplicate_packets);
+
+    ngx_mc_json_key(json, "jitter_ms");
+    ngx_mc_status_gauge(json, connected, rtp->jitter_ms);
+
+    /* nothing measures these yet */
+
+    ngx_mc_json_key(json, "fec_packets");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "fec_recovered_packets");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_close(json, '}');
+}
+
+
+static void
+ngx_mc_status_ts(ngx_mc_json_t *json, ngx_mc_ts_counters_t *ts)
+{
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "sync_losses");
+    ngx_mc_json_uint(json, ts->sync_losses);
+
+    ngx_mc_json_key(json, "sync_byte_errors");
+    ngx_mc_json_uint(json, ts->sync_byte_errors);
+
+    ngx_mc_json_key(json, "pat_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "continuity_errors");
+    ngx_mc_json_uint(json, ts->continuity_errors);
+
+    ngx_mc_json_key(json, "pmt_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pid_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "transport_errors");
+    ngx_mc_json_uint(json, ts->transport_errors);
+
+    ngx_mc_json_key(json, "crc_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pcr_repetition_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pcr_discontinuity_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pcr_accuracy_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pts_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "cat_errors");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_key(json, "pcr_jitter_us");
+    ngx_mc_json_null(json);
+
+    ngx_mc_json_close(json, '}');
+}
+
+
+/* copies of the receivers of the endpoint that is being written */
+
+static ngx_int_t
+ngx_mc_status_peers(ngx_mc_status_t *st, ngx_log_t *log)
+{
+    ngx_mc_flow_entry_t       *entry;
+    ngx_mc_generation_t       *gen;
+    ngx_mc_status_endpoint_t  *ep;
+
+    st->npeers = 0;
+    st->peer = 0;
+
+    ep = &st->endpoints[st->n];
+
+    if (ep->def->direction == NGX_MC_INPUT || ep->stat.npeers == 0) {
+        return NGX_OK;
+    }
+
+    /* after a reload the record may be another's: then they are left out */
+
+    gen = ngx_mc_registry_current();
+
+    if (gen->number != st->generation) {
+        return NGX_OK;
+    }
+
+    entry = &gen->flows[st->index];
+
+    st->peers = ngx_alloc(ep->stat.npeers * sizeof(ngx_mc_peer_stat_t), log);
+    if (st->peers == NULL) {
+        return NGX_ERROR;
+    }
+
+    st->npeers = ngx_mc_registry_peers(entry->endpoints[st->n], st->peers,
+                                       ep->stat.npeers);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer)
+{
+    peer->address[NGX_MC_ADDR_LEN - 1] = '\0';
+    peer->streamid[NGX_MC_STREAMID_LEN - 1] = '\0';
+
+    ngx_mc_json_open(json, '{');
+
+    ngx_mc_json_key(json, "id");
+    ngx_mc_json_uint(json, peer->id);
+
+    ngx_mc_json_key(json, "address");
+    ngx_mc_http_text(json, peer->address);
+
+    ngx_mc_json_key(json, "streamid");
+    ngx_mc_http_text(json, peer->streamid);
+
+    ngx_mc_json_key(json, "connected_at");
+    ngx_mc_http_time(json, peer->connected_at);
+
+    ngx_mc_json_key(json, "bitrate");
+    ngx_mc_json_uint(json, peer->bitrate);
+
+    ngx_mc_json_key(json, "bytes");
+    ngx_mc_json_uint(json, peer->bytes);
+
+    ngx_mc_json_key(json, "packets");
+    ngx_mc_json_uint(json, peer->packets);
+
+    ngx_mc_json_key(json, "dropped_packets");
+    ngx_mc_json_uint(json, peer->dropped_packets);
+
+    ngx_mc_json_key(json, "srt");
+    ngx_mc_status_srt(json, &peer->srt, 1);
+
+    ngx_mc_json_close(json, '}');
+}
+
+
+static void
+ngx_mc_status_str(ngx_mc_json_t *json, ngx_str_t *s)
+{
+    if (s->len == 0) {
+        ngx_mc_json_null(json);
+        return;
+    }
+
+    ngx_mc_json_string(json, s->data, s->len);
+}
+
+
+static void
+ngx_mc_status_known(ngx_mc_json_t *json, ngx_uint_t known, int64_t n)
+{
+    if (!known || n < 0) {
+        ngx_mc_json_null(json);
+        return;
+    }
+
+    ngx_mc_json_uint(json, (uint64_t) n);
+}
+
+
+static void
+ngx_mc_status_gauge(ngx_mc_json_t *json, ngx_uint_t known, double x)
+{
+    if (!known) {
+        ngx_mc_json_null(json);
+        return;
+    }
+
+    ngx_mc_json_double(json, x);
+}

@@ -1,0 +1,224 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_H_INCLUDED_
+#define _NGX_MC_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_mc_definition.h>
+#include <ngx_mc_packet.h>
+#include <ngx_mc_ts.h>
+#include <ngx_mc_ts_align.h>
+#include <ngx_mc_registry.h>
+#include <ngx_mc_event.h>
+#include <ngx_mc_pulse.h>
+#include <ngx_mc_access.h>
+
+
+#define NGX_MC_VERSION          "0.1.0"
+
+
+typedef struct ngx_mc_flow_s      ngx_mc_flow_t;
+typedef struct ngx_mc_pipeline_s  ngx_mc_pipeline_t;
+typedef struct ngx_mc_endpoint_s  ngx_mc_endpoint_t;
+
+
+/*
+ * A protocol.  All handlers run in the nginx thread, in the owner of the
+ * flow, and never fail: what goes wrong is reported with the functions
+ * below, and the endpoint retries.
+ */
+
+typedef struct {
+    ngx_uint_t            protocol;          /* NGX_MC_SRT, ... */
+
+    /* once a worker; NGX_ERROR: endpoints of this type stay connecting */
+    ngx_int_t           (*init_process)(ngx_cycle_t *cycle);
+    void                (*exit_process)(ngx_cycle_t *cycle);
+
+    /* allocates ep->data from ep->pool, once an endpoint */
+    ngx_int_t           (*init)(ngx_mc_endpoint_t *ep);
+
+    /* one attempt to open.  A caller's or an output's host name is already
+       resolved: ep->sockaddr */
+    void                (*open)(ngx_mc_endpoint_t *ep);
+
+    /* frees what open() took, in any state, an orderly close for peers */
+    void                (*close)(ngx_mc_endpoint_t *ep);
+
+    /* outputs: n packets; who keeps one makes a copy of *pkt and holds
+       that; raises ep->stat counters */
+    void                (*send)(ngx_mc_endpoint_t *ep,
+                                ngx_mc_packet_t *pkts, ngx_uint_t n);
+
+    /* once a second */
+    void                (*second)(ngx_mc_endpoint_t *ep);
+
+    /* 1: sends any bytes; 0: wants whole TS packets, up to seven at once */
+    ngx_uint_t            opaque;
+} ngx_mc_endpoint_type_t;
+
+
+/* merges repeats of one event code to at most one a second */
+
+typedef struct {
+    ngx_msec_t            last;
+    ngx_uint_t            merged;
+    ngx_uint_t            seen;              /* unsigned seen:1 */
+    u_char                message[NGX_MC_EVENT_MESSAGE_LEN];
+    u_char                peer[NGX_MC_ADDR_LEN];
+} ngx_mc_event_merge_t;
+
+
+struct ngx_mc_endpoint_s {
+    ngx_mc_flow_t          *flow;
+    ngx_mc_pipeline_t      *pipeline;
+    ngx_mc_endpoint_def_t  *def;
+
+    /* event ident must be after 3 pointers as in ngx_connection_t */
+    ngx_int_t               ident;
+
+    ngx_mc_endpoint_type_t *type;
+    ngx_mc_endpoint_stat_t *stat;
+    ngx_pool_t             *pool;            /* the flow's */
+    ngx_log_t              *log;
+
+    void                   *data;            /* the type's */
+
+    struct sockaddr        *sockaddr;        /* of the remote, or local for
+                                                those who listen or receive */
+    socklen_t               socklen;
+    ngx_sockaddr_t          addr;
+
+    ngx_event_t             retry;
+    ngx_uint_t              attempts;        /* failed in a row */
+    ngx_msec_t              up_since;        /* ngx_current_msec */
+    ngx_msec_t              banned_until;    /* exceed=disconnect */
+    void                   *resolving;
+
+    /* the token bucket of max_bandwidth, in bytes */
+    int64_t                 bucket;
+    int64_t                 bucket_time;     /* us */
+
+    int64_t                 second;          /* us, when it was last called */
+    ngx_msec_t              error_logged;
+    uint64_t                bytes_seen;      /* by the last second */
+    uint64_t                dropped_seen;
+
+    ngx_mc_event_merge_t   *merge[NGX_MC_EVENT_N];
+
+    unsigned                opened:1;        /* type->open() was called */
+    unsigned                banned:1;
+    unsigned                connected:1;
+};
+
+
+struct ngx_mc_pipeline_s {
+    ngx_mc_flow_t          *flow;
+    ngx_uint_t              index;           /* NGX_MC_PRIMARY, _BACKUP */
+    ngx_mc_endpoint_t      *source;
+    ngx_mc_endpoint_t     **outputs;
+    ngx_uint_t              noutputs;
+    ngx_uint_t              nholding;        /* outputs that keep packets */
+
+    ngx_mc_ts_t            *ts;              /* made with the first packet */
+    ngx_mc_ts_align_t      *align;           /* made when it is needed */
+};
+
+
+struct ngx_mc_flow_s {
+    ngx_queue_t             queue;           /* of this process's flows */
+    ngx_pool_t             *pool;
+    ngx_log_t               log;
+    ngx_mc_flow_def_t       def;
+    ngx_mc_flow_stat_t     *stat;
+    uint64_t                hash;
+    uint32_t                generation;
+    ngx_mc_event_log_t     *event_log;       /* of this process's cycle */
+
+    ngx_mc_endpoint_t      *endpoints;       /* sources, then outputs */
+    ngx_uint_t              nendpoints;
+    ngx_mc_pipeline_t       pipelines[NGX_MC_PIPELINES];
+    ngx_uint_t              slice;           /* which tenth of the second */
+};
+
+
+/* in ngx_mc_module.c, a NULL at the end: a new protocol is one line there
+   and a file of its own */
+extern ngx_mc_endpoint_type_t  *ngx_mc_types[];
+
+extern ngx_mc_endpoint_type_t  ngx_mc_srt_type;
+extern ngx_mc_endpoint_type_t  ngx_mc_rtp_type;
+extern ngx_mc_endpoint_type_t  ngx_mc_udp_type;
+
+
+/* ngx_mc_endpoint.c: what types report, and what flows ask for */
+
+void ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep);
+void ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep);
+void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
+
+/*
+ * A type tells its state.  peer_up() and peer_down(): one of the receivers of
+ * a listening output, whose record is taken from the pool and given back by
+ * the type.  waiting(): open, nobody there.  up(): connected,
+ * "peer" may be NULL.  down(): a connection ended; the type has closed it
+ * and, if it listens, goes on listening: then state is waiting, else the
+ * endpoint closes and retries.  failed(): the attempt to open came to
+ * nothing; the endpoint calls type->close() and retries.
+ */
+void ngx_mc_endpoint_waiting(ngx_mc_endpoint_t *ep);
+void ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
+    socklen_t socklen);
+void ngx_mc_endpoint_down(ngx_mc_endpoint_t *ep, ngx_uint_t listening,
+    const char *fmt, ...);
+void ngx_mc_endpoint_peer_up(ngx_mc_endpoint_t *ep, ngx_mc_peer_stat_t *peer);
+void ngx_mc_endpoint_peer_down(ngx_mc_endpoint_t *ep,
+    ngx_mc_peer_stat_t *peer, const char *why);
+void ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
+    const char *fmt, ...);
+
+/* a peer that was refused: counts n, and an event; peer may be NULL */
+void ngx_mc_endpoint_rejected(ngx_mc_endpoint_t *ep, ngx_uint_t reason,
+    ngx_uint_t n, struct sockaddr *peer, socklen_t socklen,
+    const char *fmt, ...);
+
+/* sets or clears ("") last_error, without a change of state */
+void ngx_mc_endpoint_error(ngx_mc_endpoint_t *ep, const char *fmt, ...);
+
+/* an event of the endpoint, merged and logged */
+void ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code,
+    u_char *peer, const char *fmt, ...);
+
+
+/*
+ * ngx_mc_flow.c: a source hands over what arrived.  Packets may be borrowed.
+ * Returns NGX_DECLINED if the source is to be disconnected (exceed=
+ * disconnect): the endpoint has been told already.
+ */
+ngx_int_t ngx_mc_flow_input(ngx_mc_endpoint_t *source, ngx_mc_packet_t *pkts,
+    ngx_uint_t n);
+
+/* a source begins anew, with another stream maybe; outputs may call it too */
+void ngx_mc_flow_connected(ngx_mc_endpoint_t *source);
+
+
+/* CLOCK_MONOTONIC, us */
+static ngx_inline int64_t
+ngx_mc_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+#endif /* _NGX_MC_H_INCLUDED_ */

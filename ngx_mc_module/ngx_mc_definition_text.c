@@ -1,0 +1,924 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mc_definition.h>
+
+
+/*
+ * The canonical text, every line ending with a newline:
+ *
+ *     flow NAME
+ *     title TEXT
+ *     description TEXT
+ *     state off
+ *     batch MS
+ *     bandwidth BITS/S POLICY
+ *     group NAME
+ *     source PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
+ *     output PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
+ *
+ * Lines that say nothing are left out.  TEXT and VALUE are percent-encoded,
+ * so that spaces separate words.  Lines have passphrases in them: they are
+ * never logged.
+ */
+
+
+typedef struct {
+    ngx_pool_t  *pool;
+    u_char      *start;
+    u_char      *pos;
+    u_char      *end;
+} ngx_mc_text_t;
+
+
+static ngx_int_t ngx_mc_def_inherit_source(ngx_mc_parse_t *p,
+    ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
+static ngx_int_t ngx_mc_def_inherit_output(ngx_mc_parse_t *p,
+    ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
+static ngx_int_t ngx_mc_def_inherit_latency(ngx_mc_parse_t *p,
+    ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
+
+static ngx_int_t ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size);
+static ngx_int_t ngx_mc_text_add(ngx_mc_text_t *t, const char *fmt, ...);
+static ngx_int_t ngx_mc_text_add_encoded(ngx_mc_text_t *t, ngx_str_t *s);
+static ngx_int_t ngx_mc_text_add_endpoint(ngx_mc_text_t *t,
+    ngx_mc_endpoint_def_t *def);
+static ngx_int_t ngx_mc_text_add_param(ngx_mc_text_t *t, ngx_mc_param_t *prm,
+    ngx_mc_params_t *params);
+static ngx_int_t ngx_mc_text_add_cidrs(ngx_mc_text_t *t, ngx_str_t *name,
+    ngx_array_t *cidrs);
+static ngx_uint_t ngx_mc_text_prefix(u_char *mask, size_t size);
+
+static ngx_int_t ngx_mc_def_read_line(ngx_mc_parse_t *p,
+    ngx_mc_flow_def_t *flow, ngx_str_t *line);
+static ngx_int_t ngx_mc_def_read_endpoint(ngx_mc_parse_t *p,
+    ngx_mc_flow_def_t *flow, ngx_uint_t direction, ngx_str_t *rest,
+    ngx_str_t *line);
+static ngx_uint_t ngx_mc_def_word(ngx_str_t *rest, ngx_str_t *word);
+static ngx_int_t ngx_mc_def_decode(ngx_mc_parse_t *p, ngx_str_t *s);
+static ngx_int_t ngx_mc_def_bad(ngx_mc_parse_t *p, const char *what);
+
+
+static ngx_str_t  ngx_mc_directions[] = {
+    ngx_string("source"),
+    ngx_string("output")
+};
+
+
+static ngx_str_t  ngx_mc_exceeds[] = {
+    ngx_string("drop"),
+    ngx_string("alarm"),
+    ngx_string("disconnect")
+};
+
+
+#define ngx_mc_word_is(word, text)                                            \
+    ((word)->len == sizeof(text) - 1                                          \
+     && ngx_strncmp((word)->data, text, sizeof(text) - 1) == 0)
+
+
+ngx_int_t
+ngx_mc_def_write(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow)
+{
+    size_t                  len;
+    ngx_uint_t              i;
+    ngx_mc_text_t           t;
+    ngx_mc_endpoint_def_t  *def;
+
+    ngx_memzero(&t, sizeof(ngx_mc_text_t));
+    t.pool = p->pool;
+
+    if (ngx_mc_text_add(&t, "flow %V\n", &flow->name) != NGX_OK) {
+        goto nomem;
+    }
+
+    if (flow->title.len
+        && (ngx_mc_text_add(&t, "title ") != NGX_OK
+            || ngx_mc_text_add_encoded(&t, &flow->title) != NGX_OK
+            || ngx_mc_text_add(&t, "\n") != NGX_OK))
+    {
+        goto nomem;
+    }
+
+    if (flow->description.len
+        && (ngx_mc_text_add(&t, "description ") != NGX_OK
+            || ngx_mc_text_add_encoded(&t, &flow->description) != NGX_OK
+            || ngx_mc_text_add(&t, "\n") != NGX_OK))
+    {
+        goto nomem;
+    }
+
+    if (flow->stopped && ngx_mc_text_add(&t, "state off\n") != NGX_OK) {
+        goto nomem;
+    }
+
+    if (ngx_mc_text_add(&t, "batch %M\n", flow->batch) != NGX_OK) {
+        goto nomem;
+    }
+
+    if (flow->max_bandwidth > 0
+        && ngx_mc_text_add(&t, "bandwidth %L %V\n", flow->max_bandwidth,
+                           &ngx_mc_exceeds[flow->exceed])
+           != NGX_OK)
+    {
+        goto nomem;
+    }
+
+    if (flow->group.len == 0) {
+        flow->group = flow->name;
+    }
+
+    if (ngx_mc_text_add(&t, "group %V\n", &flow->group) != NGX_OK) {
+        goto nomem;
+    }
+
+    /* outputs need to know the sources */
+
+    def = flow->sources.elts;
+
+    for (i = 0; i < flow->sources.nelts; i++) {
+
+        if (ngx_mc_def_inherit_source(p, flow, &def[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_mc_text_add_endpoint(&t, &def[i]) != NGX_OK) {
+            goto nomem;
+        }
+    }
+
+    def = flow->outputs.elts;
+
+    for (i = 0; i < flow->outputs.nelts; i++) {
+
+        if (ngx_mc_def_inherit_output(p, flow, &def[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_mc_text_add_endpoint(&t, &def[i]) != NGX_OK) {
+            goto nomem;
+        }
+    }
+
+    flow->text.data = t.start;
+    flow->text.len = t.pos - t.start;
+
+    /* the text has been moved while it grew: until now lines are offsets */
+
+    def = flow->sources.elts;
+
+    for (i = 0; i < flow->sources.nelts; i++) {
+        len = (size_t) (uintptr_t) def[i].text.data;
+        def[i].text.data = t.start + len;
+    }
+
+    def = flow->outputs.elts;
+
+    for (i = 0; i < flow->outputs.nelts; i++) {
+        len = (size_t) (uintptr_t) def[i].text.data;
+        def[i].text.data = t.start + len;
+    }
+
+    return NGX_OK;
+
+nomem:
+
+    return ngx_mc_def_error(p, "no memory");
+}
+
+
+static ngx_int_t
+ngx_mc_def_inherit_source(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
+    ngx_mc_endpoint_def_t *def)
+{
+    ngx_mc_params_t  *prm;
+
+    prm = &def->params;
+
+    if (prm->max_bandwidth == NGX_CONF_UNSET) {
+        prm->max_bandwidth = flow->max_bandwidth;
+    }
+
+    /* a policy without a limit would be a difference without a meaning */
+
+    if (prm->max_bandwidth <= 0) {
+        prm->max_bandwidth = 0;
+        prm->exceed = NGX_CONF_UNSET;
+
+    } else if (prm->exceed == NGX_CONF_UNSET) {
+        prm->exceed = flow->exceed;
+    }
+
+    if (prm->allow == NULL
+        && def->mode != NGX_MC_MODE_CALLER
+        && def->mode != NGX_MC_MODE_RENDEZVOUS)
+    {
+        prm->allow = flow->allow;
+    }
+
+    if (def->protocol == NGX_MC_SRT) {
+        return ngx_mc_def_inherit_latency(p, flow, def);
+    }
+
+    ngx_conf_init_value(prm->timeout, 2000);
+
+    if (def->protocol == NGX_MC_RTP) {
+        ngx_conf_init_value(prm->buffer, 50);
+        ngx_conf_init_value(prm->buffer_mode, NGX_MC_BUFFER_RELEASE);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_def_inherit_output(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
+    ngx_mc_endpoint_def_t *def)
+{
+    ngx_uint_t              i, from;
+    ngx_mc_params_t        *prm;
+    ngx_mc_endpoint_def_t  *source;
+
+    prm = &def->params;
+
+    if (def->protocol == NGX_MC_SRT) {
+        return ngx_mc_def_inherit_latency(p, flow, def);
+    }
+
+    from = NGX_MC_SRT;
+    source = flow->sources.elts;
+
+    for (i = 0; i < flow->sources.nelts; i++) {
+        if (source[i].pipeline == def->pipeline) {
+            from = source[i].protocol;
+        }
+    }
+
+    /* datagrams arrive with the pace that they have, SRT's in bursts */
+
+    ngx_conf_init_value(prm->pace, (from == NGX_MC_SRT) ? NGX_MC_PACE_PCR
+                                                        : NGX_MC_PACE_OFF);
+
+    if (def->protocol == NGX_MC_RTP) {
+
+        /* these cannot be had together with the headers that came in */
+
+        ngx_conf_init_value(prm->rtp, (from == NGX_MC_RTP
+                                       && prm->ssrc == NGX_CONF_UNSET
+                                       && prm->pkt_size == NGX_CONF_UNSET)
+                                      ? NGX_MC_RTP_KEEP : NGX_MC_RTP_NEW);
+
+        if (prm->rtp == NGX_MC_RTP_NEW) {
+            ngx_conf_init_value(prm->pt, NGX_MC_RTP_PT);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_def_inherit_latency(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
+    ngx_mc_endpoint_def_t *def)
+{
+    ngx_int_t         latency;
+    ngx_mc_params_t  *prm;
+
+    prm = &def->params;
+
+    latency = (prm->latency == NGX_CONF_UNSET) ? (ngx_int_t) flow->latency
+                                               : prm->latency;
+
+    ngx_conf_init_value(prm->rcvlatency, latency);
+    ngx_conf_init_value(prm->peerlatency, latency);
+
+    prm->latency = NGX_CONF_UNSET;
+
+    if (prm->rcvlatency > NGX_MC_LATENCY_MAX
+        || prm->peerlatency > NGX_MC_LATENCY_MAX)
+    {
+        return ngx_mc_def_error(p, "\"mc_latency\" must be at most %dms",
+                                NGX_MC_LATENCY_MAX);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size)
+{
+    u_char  *start;
+    size_t   len, room;
+
+    if ((size_t) (t->end - t->pos) >= size) {
+        return NGX_OK;
+    }
+
+    len = t->pos - t->start;
+    room = ngx_max(2 * (len + size), 512);
+
+    start = ngx_pnalloc(t->pool, room);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (len) {
+        ngx_memcpy(start, t->start, len);
+    }
+
+    t->start = start;
+    t->pos = start + len;
+    t->end = start + room;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_text_add(ngx_mc_text_t *t, const char *fmt, ...)
+{
+    u_char   *pos;
+    va_list   args;
+    size_t    size;
+
+    /* whatever may have been cut is written again with more room */
+
+    for (size = 256; /* void */ ; size *= 2) {
+
+        if (ngx_mc_text_reserve(t, size) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        va_start(args, fmt);
+        pos = ngx_vslprintf(t->pos, t->end, fmt, args);
+        va_end(args);
+
+        if (pos < t->end) {
+            t->pos = pos;
+            return NGX_OK;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_mc_text_add_encoded(ngx_mc_text_t *t, ngx_str_t *s)
+{
+    u_char          ch;
+    size_t          i;
+    static u_char   hex[] = "0123456789ABCDEF";
+
+    if (ngx_mc_text_reserve(t, 3 * s->len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < s->len; i++) {
+        ch = s->data[i];
+
+        if (ch > ' ' && ch < 0x7f && ch != '%') {
+            *t->pos++ = ch;
+            continue;
+        }
+
+        *t->pos++ = '%';
+        *t->pos++ = hex[ch >> 4];
+        *t->pos++ = hex[ch & 0x0f];
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_text_add_endpoint(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
+{
+    size_t           start;
+    ngx_uint_t       direction;
+    ngx_mc_param_t  *prm;
+
+    start = t->pos - t->start;
+
+    if (ngx_mc_text_add(t, "%V %V %V %V %V%s",
+                        &ngx_mc_directions[def->direction],
+                        &ngx_mc_pipeline_names[def->pipeline], &def->name,
+                        ngx_mc_mode_name(def->mode), &def->url,
+                        def->off ? " off" : "")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    direction = (def->direction == NGX_MC_INPUT) ? NGX_MC_ON_SOURCE
+                                                 : NGX_MC_ON_OUTPUT;
+
+    for (prm = ngx_mc_params; prm->name.len; prm++) {
+
+        if ((prm->where & def->protocol) == 0
+            || (prm->where & direction) == 0
+            || (prm->where & NGX_MC_PARAM_UNWRITTEN))
+        {
+            continue;
+        }
+
+        if (ngx_mc_text_add_param(t, prm, &def->params) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    def->text.data = (u_char *) (uintptr_t) start;
+    def->text.len = (t->pos - t->start) - start;
+
+    return ngx_mc_text_add(t, "\n");
+}
+
+
+static ngx_int_t
+ngx_mc_text_add_param(ngx_mc_text_t *t, ngx_mc_param_t *prm,
+    ngx_mc_params_t *params)
+{
+    void             *field;
+    int64_t           number;
+    ngx_str_t        *s;
+    ngx_array_t      *cidrs;
+    ngx_conf_enum_t  *e;
+
+    field = (u_char *) params + prm->offset;
+
+    switch (prm->kind) {
+
+    case NGX_MC_PARAM_INT:
+    case NGX_MC_PARAM_TIME:
+    case NGX_MC_PARAM_BOOL:
+    case NGX_MC_PARAM_ENUM:
+    case NGX_MC_PARAM_VERSION:
+        number = *(ngx_int_t *) field;
+        break;
+
+    case NGX_MC_PARAM_INT64:
+    case NGX_MC_PARAM_RATE:
+        number = *(int64_t *) field;
+        break;
+
+    case NGX_MC_PARAM_STRING:
+    case NGX_MC_PARAM_TEXT:
+    case NGX_MC_PARAM_SECRET:
+
+        s = field;
+
+        if (s->data == NULL) {
+            return NGX_OK;
+        }
+
+        if (ngx_mc_text_add(t, " %V=", &prm->name) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_mc_text_add_encoded(t, s);
+
+    case NGX_MC_PARAM_CIDRS:
+
+        cidrs = *(ngx_array_t **) field;
+
+        if (cidrs == NULL || cidrs->nelts == 0) {
+            return NGX_OK;
+        }
+
+        return ngx_mc_text_add_cidrs(t, &prm->name, cidrs);
+
+    default:
+        return NGX_OK;
+    }
+
+    /* no limit is what a missing one means, too */
+
+    if (number == NGX_CONF_UNSET
+        || (number == 0 && prm->kind == NGX_MC_PARAM_RATE))
+    {
+        return NGX_OK;
+    }
+
+    switch (prm->kind) {
+
+    case NGX_MC_PARAM_ENUM:
+
+        for (e = prm->values; e->name.len; e++) {
+            if ((int64_t) e->value == number) {
+                return ngx_mc_text_add(t, " %V=%V", &prm->name, &e->name);
+            }
+        }
+
+        return NGX_ERROR;
+
+    case NGX_MC_PARAM_VERSION:
+
+        return ngx_mc_text_add(t, " %V=%L.%L.%L", &prm->name, number >> 16,
+                               (number >> 8) & 0xff, number & 0xff);
+
+    default:
+        return ngx_mc_text_add(t, " %V=%L", &prm->name, number);
+    }
+}
+
+
+static ngx_int_t
+ngx_mc_text_add_cidrs(ngx_mc_text_t *t, ngx_str_t *name, ngx_array_t *cidrs)
+{
+    size_t       len;
+    u_char       text[NGX_INET6_ADDRSTRLEN];
+    ngx_uint_t   i, prefix;
+    ngx_cidr_t  *cidr;
+
+    if (ngx_mc_text_add(t, " %V=", name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cidr = cidrs->elts;
+
+    for (i = 0; i < cidrs->nelts; i++) {
+
+        switch (cidr[i].family) {
+
+#if (NGX_HAVE_INET6)
+        case AF_INET6:
+            len = ngx_inet6_ntop(cidr[i].u.in6.addr.s6_addr, text,
+                                 NGX_INET6_ADDRSTRLEN);
+            prefix = ngx_mc_text_prefix(cidr[i].u.in6.mask.s6_addr, 16);
+            break;
+#endif
+
+        default: /* AF_INET */
+            len = ngx_inet_ntop(AF_INET, &cidr[i].u.in.addr, text,
+                                NGX_INET_ADDRSTRLEN);
+            prefix = ngx_mc_text_prefix((u_char *) &cidr[i].u.in.mask, 4);
+            break;
+        }
+
+        if (ngx_mc_text_add(t, "%s%*s/%ui", i ? "," : "", len, text, prefix)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_mc_text_prefix(u_char *mask, size_t size)
+{
+    u_char      byte;
+    size_t      i;
+    ngx_uint_t  prefix;
+
+    prefix = 0;
+
+    for (i = 0; i < size; i++) {
+        for (byte = mask[i]; byte & 0x80; byte <<= 1) {
+            prefix++;
+        }
+    }
+
+    return prefix;
+}
+
+
+ngx_int_t
+ngx_mc_def_read(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow, ngx_str_t *text)
+{
+    u_char     *pos, *last, *end;
+    ngx_str_t   line;
+
+    ngx_memzero(flow, sizeof(ngx_mc_flow_def_t));
+
+    if (ngx_array_init(&flow->sources, p->pool, NGX_MC_PIPELINES,
+                       sizeof(ngx_mc_endpoint_def_t))
+        != NGX_OK
+        || ngx_array_init(&flow->outputs, p->pool, 4,
+                          sizeof(ngx_mc_endpoint_def_t))
+           != NGX_OK)
+    {
+        return ngx_mc_def_error(p, "no memory");
+    }
+
+    flow->text = *text;
+
+    pos = text->data;
+    last = text->data + text->len;
+
+    while (pos < last) {
+
+        end = ngx_strlchr(pos, last, '\n');
+        if (end == NULL) {
+            return ngx_mc_def_bad(p, "a line without an end");
+        }
+
+        line.data = pos;
+        line.len = end - pos;
+
+        if (ngx_mc_def_read_line(p, flow, &line) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        pos = end + 1;
+    }
+
+    if (flow->name.len == 0 || flow->group.len == 0) {
+        return ngx_mc_def_bad(p, "no name");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_def_read_line(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
+    ngx_str_t *line)
+{
+    off_t       rate;
+    ngx_int_t   n;
+    ngx_str_t   rest, key, word;
+    ngx_uint_t  i;
+
+    rest = *line;
+
+    if (!ngx_mc_def_word(&rest, &key)) {
+        return ngx_mc_def_bad(p, "an empty line");
+    }
+
+    if (ngx_mc_word_is(&key, "source")) {
+        return ngx_mc_def_read_endpoint(p, flow, NGX_MC_INPUT, &rest, line);
+    }
+
+    if (ngx_mc_word_is(&key, "output")) {
+        return ngx_mc_def_read_endpoint(p, flow, NGX_MC_OUTPUT, &rest, line);
+    }
+
+    if (!ngx_mc_def_word(&rest, &word)) {
+        return ngx_mc_def_bad(p, "a line of one word");
+    }
+
+    if (ngx_mc_word_is(&key, "bandwidth")) {
+
+        rate = ngx_atoof(word.data, word.len);
+
+        if (rate <= 0 || !ngx_mc_def_word(&rest, &word) || rest.data) {
+            return ngx_mc_def_bad(p, "bandwidth");
+        }
+
+        flow->max_bandwidth = rate;
+
+        for (i = 0; i <= NGX_MC_EXCEED_DISCONNECT; i++) {
+            if (word.len == ngx_mc_exceeds[i].len
+                && ngx_strncmp(word.data, ngx_mc_exceeds[i].data, word.len)
+                   == 0)
+            {
+                flow->exceed = i;
+                return NGX_OK;
+            }
+        }
+
+        return ngx_mc_def_bad(p, "bandwidth");
+    }
+
+    if (rest.data) {
+        return ngx_mc_def_bad(p, "too many words");
+    }
+
+    if (ngx_mc_word_is(&key, "flow")) {
+        flow->name = word;
+        return NGX_OK;
+    }
+
+    if (ngx_mc_word_is(&key, "group")) {
+        flow->group = word;
+        return NGX_OK;
+    }
+
+    if (ngx_mc_word_is(&key, "title")) {
+        flow->title = word;
+        return ngx_mc_def_decode(p, &flow->title);
+    }
+
+    if (ngx_mc_word_is(&key, "description")) {
+        flow->description = word;
+        return ngx_mc_def_decode(p, &flow->description);
+    }
+
+    if (ngx_mc_word_is(&key, "state") && ngx_mc_word_is(&word, "off")) {
+        flow->stopped = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_mc_word_is(&key, "batch")) {
+
+        n = ngx_atoi(word.data, word.len);
+
+        if (n == NGX_ERROR) {
+            return ngx_mc_def_bad(p, "batch");
+        }
+
+        flow->batch = (ngx_msec_t) n;
+
+        return NGX_OK;
+    }
+
+    return ngx_mc_def_bad(p, "an unknown line");
+}
+
+
+static ngx_int_t
+ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
+    ngx_uint_t direction, ngx_str_t *rest, ngx_str_t *line)
+{
+    u_char                 *eq;
+    ngx_str_t               pipeline, mode, url, word, value;
+    ngx_uint_t              i;
+    ngx_mc_param_t         *prm;
+    ngx_mc_endpoint_def_t  *def;
+
+    def = ngx_array_push((direction == NGX_MC_INPUT) ? &flow->sources
+                                                     : &flow->outputs);
+    if (def == NULL) {
+        return ngx_mc_def_error(p, "no memory");
+    }
+
+    ngx_mc_def_init_endpoint(def);
+
+    def->direction = direction;
+    def->text = *line;
+
+    if (!ngx_mc_def_word(rest, &pipeline)
+        || !ngx_mc_def_word(rest, &def->name)
+        || !ngx_mc_def_word(rest, &mode)
+        || !ngx_mc_def_word(rest, &url))
+    {
+        return ngx_mc_def_bad(p, "an endpoint of few words");
+    }
+
+    if (ngx_mc_word_is(&pipeline, "backup")) {
+        def->pipeline = NGX_MC_BACKUP;
+
+    } else if (!ngx_mc_word_is(&pipeline, "primary")) {
+        return ngx_mc_def_bad(p, "pipeline");
+    }
+
+    if (ngx_strlchr(url.data, url.data + url.len, '?')
+        || ngx_mc_def_parse_url(p, def, &url) != NGX_OK)
+    {
+        return ngx_mc_def_bad(p, "URL");
+    }
+
+    for (i = 0; i <= NGX_MC_MODE_SEND; i++) {
+        word = *ngx_mc_mode_name(i);
+
+        if (mode.len == word.len
+            && ngx_strncmp(mode.data, word.data, word.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i > NGX_MC_MODE_SEND) {
+        return ngx_mc_def_bad(p, "mode");
+    }
+
+    def->mode = i;
+
+    while (ngx_mc_def_word(rest, &word)) {
+
+        if (ngx_mc_word_is(&word, "off")) {
+            def->off = 1;
+            continue;
+        }
+
+        eq = ngx_strlchr(word.data, word.data + word.len, '=');
+        if (eq == NULL) {
+            return ngx_mc_def_bad(p, "a parameter without a value");
+        }
+
+        value.data = eq + 1;
+        value.len = word.data + word.len - value.data;
+        word.len = eq - word.data;
+
+        prm = ngx_mc_def_find_param(def, &word);
+
+        if (prm == NULL || (prm->where & NGX_MC_PARAM_UNWRITTEN)) {
+            return ngx_mc_def_bad(p, "an unknown parameter");
+        }
+
+        if (ngx_mc_def_decode(p, &value) != NGX_OK
+            || ngx_mc_def_set_param(p, prm, &def->params, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (rest->data) {
+        return ngx_mc_def_bad(p, "two spaces");
+    }
+
+    /* there is nothing left to inherit from */
+
+    if (direction == NGX_MC_INPUT
+        && def->params.max_bandwidth == NGX_CONF_UNSET)
+    {
+        def->params.max_bandwidth = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Takes a word off, 0: there is none.  rest->data is NULL once the last one
+ * was taken, so it is not where words are missing or spaces too many.
+ */
+
+static ngx_uint_t
+ngx_mc_def_word(ngx_str_t *rest, ngx_str_t *word)
+{
+    u_char  *p, *last;
+
+    if (rest->len == 0) {
+        return 0;
+    }
+
+    last = rest->data + rest->len;
+
+    p = ngx_strlchr(rest->data, last, ' ');
+
+    if (p == rest->data) {
+        return 0;
+    }
+
+    *word = *rest;
+
+    if (p == NULL) {
+        ngx_str_null(rest);
+
+    } else {
+        word->len = p - word->data;
+
+        rest->data = p + 1;
+        rest->len = last - rest->data;
+    }
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_mc_def_decode(ngx_mc_parse_t *p, ngx_str_t *s)
+{
+    u_char     *src, *dst, *last;
+    ngx_int_t   ch;
+
+    src = s->data;
+    last = s->data + s->len;
+
+    if (ngx_strlchr(src, last, '%') == NULL) {
+        return NGX_OK;
+    }
+
+    dst = ngx_pnalloc(p->pool, s->len);
+    if (dst == NULL) {
+        return ngx_mc_def_error(p, "no memory");
+    }
+
+    s->data = dst;
+
+    while (src < last) {
+
+        if (*src != '%') {
+            *dst++ = *src++;
+            continue;
+        }
+
+        ch = (last - src >= 3) ? ngx_hextoi(src + 1, 2) : NGX_ERROR;
+
+        if (ch == NGX_ERROR) {
+            return ngx_mc_def_bad(p, "a percent sign");
+        }
+
+        *dst++ = (u_char) ch;
+        src += 3;
+    }
+
+    s->len = dst - s->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_def_bad(ngx_mc_parse_t *p, const char *what)
+{
+    return ngx_mc_def_error(p, "malformed definition: %s", what);
+}

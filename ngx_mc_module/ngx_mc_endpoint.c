@@ -1,0 +1,626 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_mc.h>
+#include <ngx_mc_conf.h>
+#include <ngx_mc_flow.h>
+#include <ngx_mc_resolve.h>
+
+
+/* the first retry is at once, the next after so many ms, doubled each time */
+#define NGX_MC_RETRY_FIRST      500
+#define NGX_MC_RETRY_MAX        10000
+
+/* a port that another owner is about to leave is free within milliseconds */
+#define NGX_MC_RETRY_PORT       20
+
+/* a connection that lasted so long starts the back-off anew */
+#define NGX_MC_RETRY_FORGET     2000
+
+
+static void ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep);
+static void ngx_mc_endpoint_open(ngx_mc_endpoint_t *ep);
+static void ngx_mc_endpoint_close(ngx_mc_endpoint_t *ep);
+static void ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep,
+    ngx_uint_t event, u_char *error);
+static void ngx_mc_endpoint_retry_handler(ngx_event_t *ev);
+static void ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code,
+    u_char *message, u_char *peer);
+static void ngx_mc_endpoint_addr(u_char *text, struct sockaddr *sa,
+    socklen_t socklen);
+
+
+static ngx_uint_t  ngx_mc_rejected_events[] = {
+    NGX_MC_EVENT_REJECTED_ADDRESS,
+    NGX_MC_EVENT_REJECTED_PASSPHRASE,
+    NGX_MC_EVENT_REJECTED_STREAMID,
+    NGX_MC_EVENT_REJECTED_BUSY,
+    NGX_MC_EVENT_REJECTED_LIMIT,
+    NGX_MC_EVENT_REJECTED_BANDWIDTH,
+    NGX_MC_EVENT_N                  /* malformed: counted and logged only */
+};
+
+
+void
+ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_endpoint_stat_reset(ep->stat);
+
+    ep->bytes_seen = ep->stat->bytes;
+    ep->dropped_seen = ep->stat->dropped_packets;
+
+    if (ep->def->off || ep->flow->def.stopped) {
+        return;
+    }
+
+    ep->retry.handler = ngx_mc_endpoint_retry_handler;
+    ep->retry.data = ep;
+    ep->retry.log = ep->log;
+    ep->retry.cancelable = 1;
+
+    if (ep->type->init(ep) != NGX_OK) {
+        ngx_log_error(NGX_LOG_CRIT, ep->log, 0,
+                      "no memory for an endpoint of flow \"%V\"",
+                      &ep->flow->def.name);
+        return;
+    }
+
+    ngx_mc_endpoint_attempt(ep);
+}
+
+
+void
+ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
+{
+    ngx_uint_t  i;
+
+    ngx_mc_endpoint_close(ep);
+
+    if (ep->retry.timer_set) {
+        ngx_del_timer(&ep->retry);
+    }
+
+    for (i = 0; i < NGX_MC_EVENT_N; i++) {
+        if (ep->merge[i] && ep->merge[i]->merged) {
+            ngx_mc_endpoint_emit(ep, i, ep->merge[i]->message,
+                                 ep->merge[i]->peer);
+        }
+    }
+
+    if (ep->connected) {
+        ep->connected = 0;
+        ep->stat->disconnections++;
+    }
+
+    ngx_mc_endpoint_stat_reset(ep->stat);
+}
+
+
+static void
+ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep)
+{
+    ngx_int_t                rc;
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    ngx_mc_endpoint_stat_begin(st);
+    st->state = NGX_MC_STATE_CONNECTING;
+    st->retry_at = 0;
+    ngx_mc_endpoint_stat_end(st);
+
+    rc = ngx_mc_resolve(ep);
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_mc_endpoint_resolved(ep, "no name server");
+        return;
+    }
+
+    ngx_mc_endpoint_open(ep);
+}
+
+
+void
+ngx_mc_endpoint_resolved(ngx_mc_endpoint_t *ep, char *error)
+{
+    if (error) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_RESOLVE_FAILED,
+                               "host \"%V\" could not be resolved: %s",
+                               &ep->def->host, error);
+        return;
+    }
+
+    ngx_mc_endpoint_open(ep);
+}
+
+
+static void
+ngx_mc_endpoint_open(ngx_mc_endpoint_t *ep)
+{
+    ep->opened = 1;
+    ep->type->open(ep);
+}
+
+
+static void
+ngx_mc_endpoint_close(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_resolve_cancel(ep);
+
+    if (ep->opened) {
+        ep->opened = 0;
+        ep->type->close(ep);
+    }
+}
+
+
+void
+ngx_mc_endpoint_waiting(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    ep->attempts = 0;
+
+    ngx_mc_endpoint_stat_begin(st);
+    st->state = NGX_MC_STATE_WAITING;
+    st->retry_at = 0;
+    st->last_error[0] = '\0';
+    ngx_mc_endpoint_stat_end(st);
+}
+
+
+void
+ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
+    socklen_t socklen)
+{
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    ep->connected = 1;
+    ep->up_since = ngx_current_msec;
+
+    ngx_mc_endpoint_stat_begin(st);
+
+    st->state = NGX_MC_STATE_CONNECTED;
+    st->connected_at = ngx_mc_epoch_ms();
+    st->retry_at = 0;
+    st->last_error[0] = '\0';
+    st->peer[0] = '\0';
+
+    if (peer) {
+        ngx_mc_endpoint_addr(st->peer, peer, socklen);
+    }
+
+    ngx_mc_endpoint_stat_end(st);
+
+    st->connections++;
+
+    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_CONNECTED,
+                          st->peer[0] ? st->peer : NULL, "connected");
+}
+
+
+void
+ngx_mc_endpoint_down(ngx_mc_endpoint_t *ep, ngx_uint_t listening,
+    const char *fmt, ...)
+{
+    u_char                  *p;
+    va_list                  args;
+    u_char                   error[NGX_MC_ERROR_LEN];
+    u_char                   peer[NGX_MC_ADDR_LEN];
+    ngx_mc_endpoint_stat_t  *st;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(error, error + sizeof(error) - 1, fmt, args);
+    va_end(args);
+    *p = '\0';
+
+    st = ep->stat;
+
+    ngx_memcpy(peer, st->peer, NGX_MC_ADDR_LEN);
+
+    ep->connected = 0;
+    st->disconnections++;
+
+    ngx_mc_endpoint_stat_begin(st);
+
+    st->state = listening ? NGX_MC_STATE_WAITING : NGX_MC_STATE_CONNECTING;
+    st->connected_at = 0;
+    st->peer[0] = '\0';
+    ngx_cpystrn(st->last_error, error, NGX_MC_ERROR_LEN);
+
+    ngx_mc_endpoint_stat_end(st);
+
+    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
+                          peer[0] ? peer : NULL, "%s", error);
+
+    if (listening) {
+        return;
+    }
+
+    ngx_mc_endpoint_close(ep);
+
+    if (ngx_current_msec - ep->up_since >= NGX_MC_RETRY_FORGET) {
+        ep->attempts = 0;
+    }
+
+    ngx_mc_endpoint_retry_later(ep, NGX_MC_EVENT_DISCONNECTED, error);
+}
+
+
+void
+ngx_mc_endpoint_peer_up(ngx_mc_endpoint_t *ep, ngx_mc_peer_stat_t *peer)
+{
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    if (!ep->connected) {
+        ep->connected = 1;
+        ep->up_since = ngx_current_msec;
+
+        ngx_mc_endpoint_stat_begin(st);
+
+        st->state = NGX_MC_STATE_CONNECTED;
+        st->connected_at = peer->connected_at;
+        st->last_error[0] = '\0';
+
+        ngx_mc_endpoint_stat_end(st);
+    }
+
+    st->connections++;
+
+    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_CONNECTED, peer->address,
+                          "receiver %uL connected", peer->id);
+}
+
+
+void
+ngx_mc_endpoint_peer_down(ngx_mc_endpoint_t *ep, ngx_mc_peer_stat_t *peer,
+    const char *why)
+{
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    st->disconnections++;
+
+    if (st->npeers <= 1) {
+        ep->connected = 0;
+
+        ngx_mc_endpoint_stat_begin(st);
+
+        st->state = NGX_MC_STATE_WAITING;
+        st->connected_at = 0;
+
+        ngx_mc_endpoint_stat_end(st);
+    }
+
+    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED, peer->address,
+                          "receiver %uL: %s", peer->id, why);
+}
+
+
+void
+ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
+    const char *fmt, ...)
+{
+    u_char   *p;
+    va_list   args;
+    u_char    error[NGX_MC_ERROR_LEN];
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(error, error + sizeof(error) - 1, fmt, args);
+    va_end(args);
+    *p = '\0';
+
+    ngx_mc_endpoint_close(ep);
+    ngx_mc_endpoint_retry_later(ep, event, error);
+}
+
+
+static void
+ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep, ngx_uint_t event,
+    u_char *error)
+{
+    ngx_msec_t               delay;
+    ngx_uint_t               first, n;
+    ngx_mc_endpoint_stat_t  *st;
+
+    first = (event == NGX_MC_EVENT_ADDRESS_IN_USE) ? NGX_MC_RETRY_PORT
+                                                   : NGX_MC_RETRY_FIRST;
+    n = ep->attempts++;
+
+    if (n == 0 && event != NGX_MC_EVENT_ADDRESS_IN_USE) {
+
+        /* not from here: whoever reports may still use what is closed */
+        delay = 0;
+
+    } else {
+        n = (event == NGX_MC_EVENT_ADDRESS_IN_USE) ? n : n - 1;
+
+        delay = (n < 10) ? first << n : NGX_MC_RETRY_MAX;
+        delay = ngx_min(delay, NGX_MC_RETRY_MAX);
+
+        /* those who lost one peer together do not come back together */
+        delay -= (ngx_msec_t) ngx_random() % (delay / 4 + 1);
+    }
+
+    if (ep->banned) {
+        if ((ngx_msec_int_t) (ep->banned_until - ngx_current_msec)
+            > (ngx_msec_int_t) delay)
+        {
+            delay = ep->banned_until - ngx_current_msec;
+        }
+    }
+
+    st = ep->stat;
+
+    ngx_mc_endpoint_stat_begin(st);
+
+    st->state = NGX_MC_STATE_CONNECTING;
+    st->retry_at = ngx_mc_epoch_ms() + delay;
+    ngx_cpystrn(st->last_error, error, NGX_MC_ERROR_LEN);
+
+    ngx_mc_endpoint_stat_end(st);
+
+    if (event != NGX_MC_EVENT_DISCONNECTED) {
+        ngx_mc_endpoint_event(ep, event, NULL, "%s, next attempt in %M ms",
+                              error, delay);
+    }
+
+    ngx_add_timer(&ep->retry, delay);
+}
+
+
+static void
+ngx_mc_endpoint_retry_handler(ngx_event_t *ev)
+{
+    ngx_mc_endpoint_attempt(ev->data);
+}
+
+
+void
+ngx_mc_endpoint_rejected(ngx_mc_endpoint_t *ep, ngx_uint_t reason,
+    ngx_uint_t n, struct sockaddr *peer, socklen_t socklen,
+    const char *fmt, ...)
+{
+    u_char   *p;
+    va_list   args;
+    u_char    message[NGX_MC_EVENT_MESSAGE_LEN], addr[NGX_MC_ADDR_LEN];
+
+    ep->stat->rejected[reason] += n;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(message, message + sizeof(message) - 1, fmt, args);
+    va_end(args);
+    *p = '\0';
+
+    addr[0] = '\0';
+
+    if (peer) {
+        ngx_mc_endpoint_addr(addr, peer, socklen);
+    }
+
+    if (ngx_mc_rejected_events[reason] == NGX_MC_EVENT_N) {
+        ngx_mc_endpoint_error(ep, "%s", message);
+        return;
+    }
+
+    ngx_mc_endpoint_event(ep, ngx_mc_rejected_events[reason],
+                          addr[0] ? addr : NULL, "%s", message);
+}
+
+
+/* for what is wrong but changes no state: a log line at most once a second */
+
+void
+ngx_mc_endpoint_error(ngx_mc_endpoint_t *ep, const char *fmt, ...)
+{
+    u_char                  *p;
+    va_list                  args;
+    u_char                   error[NGX_MC_ERROR_LEN];
+    ngx_mc_endpoint_stat_t  *st;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(error, error + sizeof(error) - 1, fmt, args);
+    va_end(args);
+    *p = '\0';
+
+    st = ep->stat;
+
+    ngx_mc_endpoint_stat_begin(st);
+    ngx_cpystrn(st->last_error, error, NGX_MC_ERROR_LEN);
+    ngx_mc_endpoint_stat_end(st);
+
+    if (error[0] == '\0'
+        || (ep->error_logged
+            && ngx_current_msec - ep->error_logged < 1000))
+    {
+        return;
+    }
+
+    ep->error_logged = ngx_current_msec ? ngx_current_msec : 1;
+
+    ngx_log_error(NGX_LOG_ERR, ep->log, 0,
+                  "flow \"%V\", %V \"%V\": %s", &ep->flow->def.name,
+                  ngx_mc_event_type_name(ep->def->direction,
+                                         ep->def->pipeline),
+                  &ep->def->name, error);
+}
+
+
+void
+ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *peer,
+    const char *fmt, ...)
+{
+    u_char                *p;
+    va_list                args;
+    u_char                 message[NGX_MC_EVENT_MESSAGE_LEN];
+    ngx_mc_event_merge_t  *merge;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(message, message + sizeof(message) - 1, fmt, args);
+    va_end(args);
+    *p = '\0';
+
+    merge = ep->merge[code];
+
+    if (merge == NULL) {
+        merge = ngx_pcalloc(ep->pool, sizeof(ngx_mc_event_merge_t));
+        if (merge == NULL) {
+            return;
+        }
+
+        ep->merge[code] = merge;
+
+    } else if (ngx_current_msec - merge->last < 1000) {
+
+        merge->merged++;
+
+        ngx_cpystrn(merge->message, message, NGX_MC_EVENT_MESSAGE_LEN);
+        ngx_cpystrn(merge->peer, peer ? peer : (u_char *) "",
+                    NGX_MC_ADDR_LEN);
+        return;
+    }
+
+    ngx_mc_endpoint_emit(ep, code, message, peer);
+}
+
+
+static void
+ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *message,
+    u_char *peer)
+{
+    u_char                *p;
+    ngx_uint_t             level;
+    u_char                 text[NGX_MC_EVENT_MESSAGE_LEN];
+    ngx_mc_event_merge_t  *merge;
+
+    merge = ep->merge[code];
+
+    if (merge) {
+        merge->last = ngx_current_msec;
+
+        if (merge->merged > 1) {
+            p = ngx_slprintf(text, text + sizeof(text) - 1, "%s (%ui times)",
+                             message, merge->merged);
+            *p = '\0';
+            message = text;
+        }
+
+        merge->merged = 0;
+    }
+
+    switch (code) {
+
+    case NGX_MC_EVENT_STARTED:
+    case NGX_MC_EVENT_STOPPED:
+    case NGX_MC_EVENT_CONNECTED:
+    case NGX_MC_EVENT_CONFIG_CHANGED:
+        level = NGX_LOG_NOTICE;
+        break;
+
+    default:
+        level = NGX_LOG_ERR;
+        break;
+    }
+
+    if (peer && peer[0]) {
+        ngx_log_error(level, ep->log, 0,
+                      "flow \"%V\", %V \"%V\": %V: %s, peer: %s",
+                      &ep->flow->def.name,
+                      ngx_mc_event_type_name(ep->def->direction,
+                                             ep->def->pipeline),
+                      &ep->def->name, ngx_mc_event_code_name(code), message,
+                      peer);
+
+    } else {
+        ngx_log_error(level, ep->log, 0, "flow \"%V\", %V \"%V\": %V: %s",
+                      &ep->flow->def.name,
+                      ngx_mc_event_type_name(ep->def->direction,
+                                             ep->def->pipeline),
+                      &ep->def->name, ngx_mc_event_code_name(code), message);
+    }
+
+    ngx_mc_event_write(ep->flow->event_log, ep->def->direction,
+                       ep->def->pipeline, &ep->flow->def.name, &ep->def->name,
+                       code, message, peer);
+}
+
+
+/* one call a second: what was measured over it, and merged events */
+
+void
+ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep)
+{
+    int64_t                  now, elapsed;
+    uint64_t                 n;
+    ngx_uint_t               i;
+    ngx_mc_event_merge_t    *merge;
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
+    now = ngx_mc_now();
+    elapsed = now - ep->second;
+
+    if (ep->second && elapsed > 0) {
+        st->bitrate = (st->bytes - ep->bytes_seen) * 8 * 1000000 / elapsed;
+    }
+
+    ep->second = now;
+    ep->bytes_seen = st->bytes;
+
+    if (ep->banned
+        && (ngx_msec_int_t) (ep->banned_until - ngx_current_msec) <= 0)
+    {
+        ep->banned = 0;
+    }
+
+    if (ep->opened) {
+        ep->type->second(ep);
+    }
+
+    if (st->dropped_packets != ep->dropped_seen) {
+        n = st->dropped_packets - ep->dropped_seen;
+        ep->dropped_seen = st->dropped_packets;
+
+        if (ep->def->direction == NGX_MC_OUTPUT) {
+            ngx_mc_endpoint_event(ep, NGX_MC_EVENT_SLOW_OUTPUT, NULL,
+                                  "%uL packets dropped, the queue is full",
+                                  n);
+        }
+    }
+
+    for (i = 0; i < NGX_MC_EVENT_N; i++) {
+        merge = ep->merge[i];
+
+        if (merge && merge->merged && ngx_current_msec - merge->last >= 1000) {
+            ngx_mc_endpoint_emit(ep, i, merge->message, merge->peer);
+        }
+    }
+}
+
+
+static void
+ngx_mc_endpoint_addr(u_char *text, struct sockaddr *sa, socklen_t socklen)
+{
+    size_t  n;
+
+    n = ngx_sock_ntop(sa, socklen, text, NGX_MC_ADDR_LEN - 1, 1);
+    text[n] = '\0';
+}

@@ -1,0 +1,26 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_FLOW_H_INCLUDED_
+#define _NGX_MC_FLOW_H_INCLUDED_
+
+
+#include <ngx_mc.h>
+
+
+/* builds a flow from its definition and opens its endpoints; NULL: no
+   memory, or a definition that cannot be read, which is our bug */
+ngx_mc_flow_t *ngx_mc_flow_start(ngx_mc_flow_entry_t *entry,
+    uint32_t generation);
+
+/* closes everything and frees the flow */
+void ngx_mc_flow_stop(ngx_mc_flow_t *flow);
+
+/* once a second */
+void ngx_mc_flow_second(ngx_mc_flow_t *flow);
+
+
+#endif /* _NGX_MC_FLOW_H_INCLUDED_ */

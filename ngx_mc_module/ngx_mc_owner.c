@@ -1,0 +1,567 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_mc.h>
+#include <ngx_mc_conf.h>
+#include <ngx_mc_flow.h>
+#include <ngx_mc_owner.h>
+#include <sys/eventfd.h>
+
+
+/*
+ * Who runs a flow.
+ *
+ * A flow belongs to the process that holds the lock on one byte of the lock
+ * file, at the offset that the hash of its name gives.  The lock is of the
+ * open file description ("OFD"), one of each worker's own, so the kernel
+ * frees it at any death; shared memory says who the owner is, but only the
+ * lock decides.  Flows that share a port make a group, and are claimed
+ * together or not at all.
+ */
+
+
+#define NGX_MC_LOCK_SUFFIX  ".mc.lock"
+
+/* the work of each second is spread over so many slices of 100 ms */
+#define NGX_MC_SLICES       10
+#define NGX_MC_SLICE        100
+
+
+static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
+static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
+static void ngx_mc_owner_converge(ngx_uint_t orphans);
+static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
+static void ngx_mc_owner_release(ngx_mc_flow_t *flow);
+static void ngx_mc_owner_release_all(void);
+static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
+static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
+static ngx_int_t ngx_mc_owner_open(void);
+static ngx_mc_flow_t *ngx_mc_owner_running(uint64_t hash);
+
+
+typedef struct {
+    ngx_rbtree_node_t    node;               /* by the hash of the name */
+    ngx_mc_flow_t       *flow;
+} ngx_mc_owned_t;
+
+
+static ngx_rbtree_t        ngx_mc_owned;
+static ngx_rbtree_node_t   ngx_mc_owned_sentinel;
+static ngx_queue_t         ngx_mc_flows;
+
+static u_char             *ngx_mc_lock_name;
+static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
+static uint32_t            ngx_mc_owner_generation;
+static ngx_uint_t          ngx_mc_owner_slice;
+static ngx_uint_t          ngx_mc_owner_leaving;
+static ngx_event_t         ngx_mc_slice_event;
+
+/* the ident of events that belong to no connection */
+static ngx_connection_t    ngx_mc_owner_dummy = { .fd = (ngx_socket_t) -1 };
+
+static ngx_connection_t   *ngx_mc_notify_connection;
+
+
+void
+ngx_mc_owner_init_module(ngx_cycle_t *cycle)
+{
+    int                 fd;
+    size_t              len;
+    u_char             *p;
+    struct stat         sb;
+    ngx_core_conf_t    *ccf;
+    ngx_mc_registry_t  *reg;
+
+    reg = ngx_mc_registry;
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    len = ccf->pid.len + sizeof(NGX_MC_LOCK_SUFFIX);
+
+    p = ngx_pnalloc(cycle->pool, len);
+    if (p == NULL) {
+        return;
+    }
+
+    ngx_mc_lock_name = p;
+    p = ngx_cpymem(p, ccf->pid.data, ccf->pid.len);
+    ngx_memcpy(p, NGX_MC_LOCK_SUFFIX, sizeof(NGX_MC_LOCK_SUFFIX));
+
+    if (reg->notify_fd == -1) {
+        reg->notify_fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+        if (reg->notify_fd == -1) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                          "eventfd() failed");
+        }
+    }
+
+    fd = open((char *) ngx_mc_lock_name,
+              O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                      "open() \"%s\" failed", ngx_mc_lock_name);
+        return;
+    }
+
+    if (fstat(fd, &sb) == -1) {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                      "fstat() \"%s\" failed", ngx_mc_lock_name);
+        (void) close(fd);
+        return;
+    }
+
+    if (geteuid() == 0 && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
+        && sb.st_uid != ccf->user
+        && fchown(fd, ccf->user, -1) == -1)
+    {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                      "fchown() \"%s\" failed", ngx_mc_lock_name);
+    }
+
+    reg->lock_dev = sb.st_dev;
+    reg->lock_ino = sb.st_ino;
+
+    (void) close(fd);
+}
+
+
+void
+ngx_mc_owner_notify(void)
+{
+    uint64_t  one;
+
+    one = 1;
+
+    if (ngx_mc_registry && ngx_mc_registry->notify_fd != -1) {
+        (void) !write(ngx_mc_registry->notify_fd, &one, sizeof(uint64_t));
+    }
+}
+
+
+ngx_int_t
+ngx_mc_owner_init_process(ngx_cycle_t *cycle)
+{
+    int                fd;
+    ngx_event_t       *rev;
+    ngx_connection_t  *c;
+
+    ngx_rbtree_init(&ngx_mc_owned, &ngx_mc_owned_sentinel,
+                    ngx_rbtree_insert_value);
+    ngx_queue_init(&ngx_mc_flows);
+
+    /*
+     * All workers wait on one eventfd, which nobody reads: each write is a
+     * new edge for every epoll that it is in.
+     */
+
+    fd = dup(ngx_mc_registry->notify_fd);
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno, "dup() failed");
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(fd, cycle->log);
+    if (c == NULL) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    rev = c->read;
+    rev->log = cycle->log;
+    rev->handler = ngx_mc_owner_notify_handler;
+    rev->channel = 1;
+
+    /* an idle connection is told when the worker begins to exit */
+    c->idle = 1;
+
+    if (ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK) {
+        ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    ngx_mc_notify_connection = c;
+
+    ngx_mc_slice_event.handler = ngx_mc_owner_slice_handler;
+    ngx_mc_slice_event.data = &ngx_mc_owner_dummy;
+    ngx_mc_slice_event.log = cycle->log;
+    ngx_mc_slice_event.cancelable = 1;
+    ngx_add_timer(&ngx_mc_slice_event, NGX_MC_SLICE);
+
+    ngx_mc_owner_converge(0);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mc_owner_exit_process(void)
+{
+    if (ngx_mc_notify_connection == NULL) {
+        return;
+    }
+
+    if (ngx_mc_slice_event.timer_set) {
+        ngx_del_timer(&ngx_mc_slice_event);
+    }
+
+    ngx_mc_owner_release_all();
+}
+
+
+static void
+ngx_mc_owner_notify_handler(ngx_event_t *rev)
+{
+    ngx_connection_t  *c;
+
+    c = rev->data;
+
+    if (c->close) {
+
+        /* the worker is leaving: what it runs goes to those that stay */
+
+        c->close = 0;
+        ngx_mc_owner_leaving = 1;
+    }
+
+    if (ngx_mc_owner_leaving) {
+        ngx_mc_owner_release_all();
+        return;
+    }
+
+    ngx_mc_owner_converge(0);
+}
+
+
+static void
+ngx_mc_owner_slice_handler(ngx_event_t *ev)
+{
+    ngx_queue_t    *q, *next;
+    ngx_mc_flow_t  *flow;
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+
+        if (flow->slice == ngx_mc_owner_slice) {
+            ngx_mc_flow_second(flow);
+        }
+    }
+
+    if (++ngx_mc_owner_slice == NGX_MC_SLICES) {
+        ngx_mc_owner_slice = 0;
+
+        if (!ngx_mc_owner_leaving) {
+            ngx_mc_owner_converge(1);
+        }
+    }
+
+    ngx_add_timer(ev, NGX_MC_SLICE);
+}
+
+
+/*
+ * Makes what this process runs equal to the current generation.  A worker
+ * takes the flows that are meant for it, and once a second those that nobody
+ * has.
+ */
+
+static void
+ngx_mc_owner_converge(ngx_uint_t orphans)
+{
+    ngx_uint_t            i;
+    ngx_queue_t          *q, *next;
+    ngx_mc_flow_t        *flow;
+    ngx_mc_flow_entry_t  *entry;
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    if (gen == NULL) {
+        return;
+    }
+
+    if (ngx_mc_owner_generation != gen->number) {
+
+        for (q = ngx_queue_head(&ngx_mc_flows);
+             q != ngx_queue_sentinel(&ngx_mc_flows);
+             q = next)
+        {
+            next = ngx_queue_next(q);
+            flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+
+            entry = ngx_mc_registry_find(gen, flow->def.name.data,
+                                         flow->def.name.len);
+
+            if (entry == NULL
+                || entry->text.len != flow->def.text.len
+                || ngx_memcmp(entry->text.data, flow->def.text.data,
+                              entry->text.len)
+                   != 0)
+            {
+                ngx_mc_owner_release(flow);
+                continue;
+            }
+
+            flow->generation = gen->number;
+            flow->stat->running = gen->number;
+        }
+
+        ngx_mc_owner_generation = gen->number;
+    }
+
+    if (ngx_mc_owner_open() != NGX_OK) {
+        return;
+    }
+
+    for (i = 0; i < gen->nflows; i++) {
+        entry = &gen->flows[i];
+
+        if (entry->group != i) {
+            continue;
+        }
+
+        if (entry->hint == ngx_worker
+            || (orphans && ngx_mc_owner_orphan(entry->stat)))
+        {
+            ngx_mc_owner_claim(gen, i);
+        }
+    }
+}
+
+
+static void
+ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
+{
+    ngx_uint_t            i, n, owned;
+    ngx_mc_flow_t        *flow;
+    ngx_mc_owned_t       *own;
+    ngx_mc_flow_entry_t  *entry;
+
+    owned = 0;
+
+    for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        entry = &gen->flows[i];
+
+        if (ngx_mc_owner_running(entry->hash)) {
+            owned++;
+            continue;
+        }
+
+        if (ngx_mc_owner_lock(entry->hash, 1) != NGX_OK) {
+            goto unlock;
+        }
+    }
+
+    for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        entry = &gen->flows[i];
+
+        if (ngx_mc_owner_running(entry->hash)) {
+            continue;
+        }
+
+        own = ngx_alloc(sizeof(ngx_mc_owned_t), ngx_cycle->log);
+
+        flow = own ? ngx_mc_flow_start(entry, gen->number) : NULL;
+
+        if (flow == NULL) {
+            ngx_free(own);
+            (void) ngx_mc_owner_lock(entry->hash, 0);
+            continue;
+        }
+
+        flow->slice = ngx_random() % NGX_MC_SLICES;
+
+        own->node.key = entry->hash;
+        own->flow = flow;
+        ngx_rbtree_insert(&ngx_mc_owned, &own->node);
+        ngx_queue_insert_tail(&ngx_mc_flows, &flow->queue);
+    }
+
+    return;
+
+unlock:
+
+    /* one of the group is still another's: what was taken is given back */
+
+    for (n = leader; n != i; n = gen->flows[n].group_next) {
+        entry = &gen->flows[n];
+
+        if (!ngx_mc_owner_running(entry->hash)) {
+            (void) ngx_mc_owner_lock(entry->hash, 0);
+        }
+    }
+}
+
+
+static void
+ngx_mc_owner_release(ngx_mc_flow_t *flow)
+{
+    uint64_t            hash;
+    ngx_mc_owned_t     *own;
+    ngx_rbtree_node_t  *node;
+
+    hash = flow->hash;
+
+    for (node = ngx_mc_owned.root; node != &ngx_mc_owned_sentinel;
+         node = (hash < node->key) ? node->left : node->right)
+    {
+        if (node->key == hash) {
+            ngx_rbtree_delete(&ngx_mc_owned, node);
+            own = (ngx_mc_owned_t *) node;
+            ngx_free(own);
+            break;
+        }
+    }
+
+    ngx_queue_remove(&flow->queue);
+
+    ngx_mc_flow_stop(flow);
+
+    (void) ngx_mc_owner_lock(hash, 0);
+}
+
+
+static void
+ngx_mc_owner_release_all(void)
+{
+    ngx_queue_t  *q;
+
+    if (ngx_queue_empty(&ngx_mc_flows)) {
+        return;
+    }
+
+    do {
+        q = ngx_queue_head(&ngx_mc_flows);
+        ngx_mc_owner_release(ngx_queue_data(q, ngx_mc_flow_t, queue));
+
+    } while (!ngx_queue_empty(&ngx_mc_flows));
+
+    ngx_mc_owner_notify();
+}
+
+
+/* nobody's, or of a process that is gone */
+
+static ngx_uint_t
+ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
+{
+    ngx_pid_t         pid;
+    static ngx_pid_t  alive;
+    static time_t     when;
+
+    pid = (ngx_pid_t) st->pid;
+
+    if (pid == 0) {
+        return 1;
+    }
+
+    if (pid == ngx_pid) {
+        return 0;
+    }
+
+    /* one question a process and second, not one a flow */
+
+    if (pid == alive && when == ngx_time()) {
+        return 0;
+    }
+
+    if (kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH) {
+        return 1;
+    }
+
+    alive = pid;
+    when = ngx_time();
+
+    return 0;
+}
+
+
+static ngx_mc_flow_t *
+ngx_mc_owner_running(uint64_t hash)
+{
+    ngx_rbtree_node_t  *node;
+
+    for (node = ngx_mc_owned.root; node != &ngx_mc_owned_sentinel;
+         node = (hash < node->key) ? node->left : node->right)
+    {
+        if (node->key == hash) {
+            return ((ngx_mc_owned_t *) node)->flow;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* a description of our own: one that was inherited would share its locks */
+
+static ngx_int_t
+ngx_mc_owner_open(void)
+{
+    struct stat  sb;
+
+    if (ngx_mc_lock_fd != NGX_INVALID_FILE) {
+        return NGX_OK;
+    }
+
+    ngx_mc_lock_fd = open((char *) ngx_mc_lock_name,
+                          O_RDWR|O_NOFOLLOW|O_CLOEXEC);
+
+    if (ngx_mc_lock_fd == -1) {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
+                      "open() \"%s\" failed, no flow can run",
+                      ngx_mc_lock_name);
+        return NGX_ERROR;
+    }
+
+    if (fstat(ngx_mc_lock_fd, &sb) == -1
+        || sb.st_dev != ngx_mc_registry->lock_dev
+        || sb.st_ino != ngx_mc_registry->lock_ino)
+    {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                      "\"%s\" was replaced, no flow can run until a reload",
+                      ngx_mc_lock_name);
+        (void) close(ngx_mc_lock_fd);
+        ngx_mc_lock_fd = NGX_INVALID_FILE;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock)
+{
+    struct flock  fl;
+
+    ngx_memzero(&fl, sizeof(struct flock));
+
+    fl.l_type = lock ? F_WRLCK : F_UNLCK;
+    fl.l_whence = SEEK_SET;
+    fl.l_start = (off_t) hash;
+    fl.l_len = 1;
+
+    if (fcntl(ngx_mc_lock_fd, F_OFD_SETLK, &fl) == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_errno != NGX_EAGAIN && ngx_errno != NGX_EACCES) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "fcntl(F_OFD_SETLK) failed");
+    }
+
+    return NGX_DECLINED;
+}

@@ -1,0 +1,273 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_REGISTRY_H_INCLUDED_
+#define _NGX_MC_REGISTRY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mc_definition.h>
+#include <ngx_mc_ts.h>
+#include <ngx_mc_rtp.h>
+
+
+/*
+ * What processes share.  The master allocates (only in the zone's init() and
+ * in init_module, where nobody else does), the owner of a flow writes, and
+ * anybody reads.  No lock: each block has one writer; a counter is a word
+ * that its writer raises in place; what has to be seen as a whole stands
+ * behind a sequence number, odd while it is being written.
+ *
+ * The zone is mapped once, before the first worker is forked: pointers into
+ * it hold in every process of one master.
+ */
+
+
+/* changes with every change of the structures below */
+#define NGX_MC_REGISTRY_LAYOUT   1
+
+/* "[IPv6]:port" and a zero */
+#define NGX_MC_ADDR_LEN          56
+#define NGX_MC_ERROR_LEN         88
+#define NGX_MC_STREAMID_LEN      128
+
+
+#define NGX_MC_NONE              0xffffffff
+
+
+#define NGX_MC_STATE_STOPPED     0
+#define NGX_MC_STATE_WAITING     1
+#define NGX_MC_STATE_CONNECTING  2
+#define NGX_MC_STATE_CONNECTED   3
+
+
+typedef enum {
+    NGX_MC_REJECTED_ADDRESS = 0,
+    NGX_MC_REJECTED_PASSPHRASE,
+    NGX_MC_REJECTED_STREAMID,
+    NGX_MC_REJECTED_BUSY,
+    NGX_MC_REJECTED_LIMIT,
+    NGX_MC_REJECTED_BANDWIDTH,
+    NGX_MC_REJECTED_MALFORMED,
+    NGX_MC_REJECTED_N
+} ngx_mc_rejected_e;
+
+
+typedef struct {
+    uint64_t                packets;
+    uint64_t                lost_packets;
+    uint64_t                retransmitted_packets;
+    uint64_t                dropped_packets;
+    uint64_t                belated_packets;
+
+    /* as of the last second */
+    double                  rtt_ms;
+    double                  loss_ratio;
+    double                  retransmit_ratio;
+    int32_t                 send_latency_ms;   /* -1: not known, and below */
+    int32_t                 recv_latency_ms;
+    int32_t                 key_length;        /* bytes, 0: not encrypted */
+    int32_t                 buffer_ms;
+    uint32_t                peer_version;      /* 0xMMmmpp */
+} ngx_mc_srt_stat_t;
+
+
+typedef struct {
+    ngx_mc_rtp_counters_t   counters;
+    double                  jitter_ms;
+} ngx_mc_rtp_stat_t;
+
+
+typedef struct ngx_mc_peer_stat_s      ngx_mc_peer_stat_t;
+typedef struct ngx_mc_endpoint_stat_s  ngx_mc_endpoint_stat_t;
+typedef struct ngx_mc_flow_stat_s      ngx_mc_flow_stat_t;
+
+
+/* a receiver of a listening output; taken from a pool of them, see below */
+
+struct ngx_mc_peer_stat_s {
+    ngx_atomic_t            owner;             /* pid, 0: free */
+    ngx_mc_peer_stat_t     *next;              /* of the same endpoint */
+
+    uint64_t                id;
+    uint64_t                bytes;
+    uint64_t                packets;
+    uint64_t                dropped_packets;
+    uint64_t                bitrate;
+    int64_t                 connected_at;      /* ms since the epoch */
+    ngx_mc_srt_stat_t       srt;
+    u_char                  address[NGX_MC_ADDR_LEN];
+    u_char                  streamid[NGX_MC_STREAMID_LEN];
+};
+
+
+struct ngx_mc_endpoint_stat_s {
+    /* counters, raised in place */
+    uint64_t                bytes;
+    uint64_t                packets;
+    uint64_t                dropped_packets;
+    uint64_t                exceeded_packets;
+    uint64_t                connections;
+    uint64_t                disconnections;
+    uint64_t                rejected[NGX_MC_REJECTED_N];
+    ngx_mc_ts_counters_t    ts;                /* sources only */
+
+    union {
+        ngx_mc_srt_stat_t   srt;
+        ngx_mc_rtp_stat_t   rtp;
+    } u;
+
+    uint64_t                bitrate;           /* bit/s, last second */
+
+    /* whole only when seen with the same even number before and after */
+    ngx_atomic_t            sequence;
+
+    uint32_t                state;             /* NGX_MC_STATE_* */
+    uint32_t                npeers;
+    ngx_mc_peer_stat_t     *peers;
+    int64_t                 connected_at;      /* ms since epoch, 0: null */
+    int64_t                 retry_at;          /* ms since epoch, 0: null */
+    u_char                  peer[NGX_MC_ADDR_LEN];         /* "": null */
+    u_char                  last_error[NGX_MC_ERROR_LEN];  /* "": null */
+
+    /* the master's: what this is a record of */
+    uint16_t                direction;
+    uint16_t                pipeline;
+    uint32_t                generation;        /* the last that names it */
+    ngx_mc_endpoint_stat_t *next;              /* of the same flow */
+    u_char                  name[NGX_MC_NAME_LEN + 1];
+};
+
+
+struct ngx_mc_flow_stat_s {
+    ngx_mc_flow_stat_t     *next;              /* the master's, and below */
+    ngx_mc_endpoint_stat_t *endpoints;
+    uint32_t                generation;
+    u_char                  name[NGX_MC_NAME_LEN + 1];
+
+    /* the owner's */
+    ngx_atomic_t            pid;               /* 0: nobody's */
+    uint32_t                worker;            /* its number */
+    uint32_t                running;           /* generation it runs */
+    uint32_t                exiting;           /* its owner is leaving */
+    int64_t                 started_at;        /* ms since epoch, 0: null */
+};
+
+
+/* a flow of one generation: immutable once published */
+
+typedef struct {
+    ngx_mc_flow_stat_t     *stat;
+    ngx_str_t               text;              /* its definition */
+    uint64_t                hash;              /* of its name, 63 bits */
+    uint32_t                group;             /* index of its group's
+                                                  first flow */
+    uint32_t                group_next;        /* index, NGX_MC_NONE: last */
+    uint32_t                hint;              /* worker meant to claim it */
+    ngx_mc_endpoint_stat_t **endpoints;        /* sources, then outputs, in
+                                                  the definition's order */
+    uint32_t                nendpoints;
+} ngx_mc_flow_entry_t;
+
+
+typedef struct {
+    uint32_t                number;            /* 1, 2, ... */
+    uint32_t                nflows;
+    ngx_mc_flow_entry_t    *flows;             /* sorted by name */
+    u_char                 *region;            /* zero-terminated, or NULL */
+} ngx_mc_generation_t;
+
+
+typedef struct {
+    ngx_atomic_t            sequence;          /* as the endpoint's */
+    int64_t                 time;              /* ms since epoch */
+    uint32_t                ok;
+    u_char                  error[256];
+} ngx_mc_reload_stat_t;
+
+
+typedef struct {
+    uint32_t                layout;
+    size_t                  size;
+
+    ngx_mc_generation_t    *current;           /* replaced as a whole */
+    ngx_atomic_t            generation;        /* current->number */
+    ngx_mc_reload_stat_t    last_reload;
+
+    /* the master's */
+    ngx_mc_generation_t    *previous;          /* freed one reload later */
+    ngx_mc_generation_t    *pending;           /* made, not yet published */
+    ngx_mc_flow_stat_t     *flows;             /* sorted by name */
+
+    int                     notify_fd;         /* eventfd, inherited; -1 */
+    dev_t                   lock_dev;
+    ino_t                   lock_ino;
+
+    /* any worker takes from the pool by setting owner from 0 to its pid */
+    ngx_mc_peer_stat_t     *peers;
+    uint32_t                npeers;
+    ngx_atomic_t            peer_hint;
+    ngx_atomic_t            peer_id;
+
+    struct ngx_mc_event_ring_s  *events;
+} ngx_mc_registry_t;
+
+
+/* what the zone is made from; zone->data of each cycle */
+
+typedef struct {
+    ngx_mc_registry_t      *registry;
+    ngx_array_t            *flows;             /* ngx_mc_flow_def_t *, sorted
+                                                  by name */
+    ngx_str_t               region;
+    ngx_uint_t              workers;
+} ngx_mc_registry_conf_t;
+
+
+extern ngx_mc_registry_t  *ngx_mc_registry;
+
+
+/*
+ * For the master.  init() decides whether the new generation fits, and makes
+ * it, unseen; publish() makes it the current one, and cannot fail.
+ */
+ngx_int_t ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data);
+void ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log);
+
+/* the zone of the cycle that this process runs, or begins to */
+void ngx_mc_registry_attach(ngx_shm_zone_t *zone);
+
+/* bytes of mc_zone_size that the flows take, reloads included */
+size_t ngx_mc_registry_needed(ngx_array_t *flows);
+
+/* for any process; the generation stays readable until the reload after the
+   next: hold it no longer than one pass of the event loop */
+ngx_mc_generation_t *ngx_mc_registry_current(void);
+ngx_mc_flow_entry_t *ngx_mc_registry_find(ngx_mc_generation_t *gen,
+    u_char *name, size_t len);
+
+/*
+ * A snapshot of the record that is whole, peers excepted.  Peers are walked
+ * with ngx_mc_registry_peers(): fills up to n copies, returns their number.
+ */
+void ngx_mc_endpoint_stat_read(ngx_mc_endpoint_stat_t *st,
+    ngx_mc_endpoint_stat_t *copy);
+ngx_uint_t ngx_mc_registry_peers(ngx_mc_endpoint_stat_t *st,
+    ngx_mc_peer_stat_t *copies, ngx_uint_t n);
+
+/* for the owner */
+void ngx_mc_endpoint_stat_begin(ngx_mc_endpoint_stat_t *st);
+void ngx_mc_endpoint_stat_end(ngx_mc_endpoint_stat_t *st);
+ngx_mc_peer_stat_t *ngx_mc_peer_stat_add(ngx_mc_endpoint_stat_t *st);
+void ngx_mc_peer_stat_remove(ngx_mc_endpoint_stat_t *st,
+    ngx_mc_peer_stat_t *peer);
+void ngx_mc_endpoint_stat_reset(ngx_mc_endpoint_stat_t *st);
+
+int64_t ngx_mc_epoch_ms(void);
+
+
+#endif /* _NGX_MC_REGISTRY_H_INCLUDED_ */

@@ -1,0 +1,110 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_UDP_H_INCLUDED_
+#define _NGX_MC_UDP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mc.h>
+#include <ngx_mc_rtp.h>
+#include <ngx_mc_rtp_reorder.h>
+#include <ngx_mc_rtp_pace.h>
+
+
+/*
+ * What RTP and UDP endpoints share.  The kernel carries trains: a run of
+ * datagrams of one size (the last may be shorter) in one piece, cut where it
+ * leaves the machine (UDP_SEGMENT), or put together where it arrives
+ * (UDP_GRO).
+ */
+
+#define NGX_MC_UDP_DATAGRAM    65536       /* more than any can be */
+#define NGX_MC_UDP_TRAIN       65507       /* all that IPv4 can carry */
+#define NGX_MC_UDP_SEGMENTS    64          /* of a train */
+
+
+typedef struct {
+    ngx_mc_endpoint_t      *endpoint;
+    ngx_connection_t       *connection;    /* NULL: not open */
+
+    ngx_mc_pulse_client_t   pulse;
+    ngx_uint_t              period;        /* of the beat, us */
+    ngx_event_t             silence;
+    ngx_msec_t              timeout;
+
+    int64_t                 emptied;       /* us: nothing was left to read */
+    int64_t                 heard;         /* any datagram */
+    int64_t                 accepted;      /* one that was taken */
+    int64_t                 complained;    /* one that was malformed, 0 */
+
+    ngx_uint_t              ifindex;       /* IPv6 groups; 0: any */
+    uint32_t                overflows;     /* as the kernel counts them */
+
+    /* whose last datagram was */
+    ngx_sockaddr_t          sender;
+    socklen_t               sender_len;    /* 0: nobody's yet */
+
+    /* whose datagrams are taken */
+    ngx_sockaddr_t          peer;
+    socklen_t               peer_len;
+
+    ngx_mc_rtp_reorder_t   *reorder;       /* NULL: UDP */
+
+    unsigned                denied:1;      /* sender is not on the list */
+    unsigned                up:1;
+    unsigned                aside:1;       /* a packet of another SSRC is */
+} ngx_mc_udp_source_t;
+
+
+typedef struct {
+    ngx_mc_endpoint_t      *endpoint;
+    ngx_socket_t            fd;            /* -1: not open */
+    size_t                  pkt_size;
+
+    int64_t                 failing;       /* us: since when sends fail, 0 */
+    int64_t                 refused;       /* us: the last time, 0 */
+    ngx_err_t               err;           /* the last failure */
+
+    /* RTP headers of our own */
+    int64_t                 origin;        /* of the last packet */
+    uint32_t                timestamp;     /* of the last packet */
+    uint32_t                shift;         /* from its clock to timestamps */
+    uint32_t                ssrc;
+    uint16_t                seq;
+    uint8_t                 pt;
+
+    ngx_mc_rtp_pace_t      *pace;          /* NULL: off */
+
+    unsigned                gso:1;
+    unsigned                rtp:1;
+    unsigned                keep:1;        /* RTP headers of the source */
+    unsigned                set_pt:1;      /* in those that are kept */
+    unsigned                timed:1;       /* timestamp and origin are set */
+    unsigned                media:1;       /* shift is of media time */
+    unsigned                broken:1;      /* sends have failed for a while */
+    unsigned                reported:1;    /* that it is refused */
+} ngx_mc_udp_output_t;
+
+
+/* ngx_mc_udp.c: sockets */
+
+/* on failure the endpoint has been told, and the result is -1 */
+ngx_socket_t ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep,
+    ngx_uint_t *ifindex);
+ngx_socket_t ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep);
+
+/* ngx_mc_udp_recv.c */
+void ngx_mc_udp_recv_handler(ngx_event_t *rev);
+void ngx_mc_udp_recv_pulse(void *data);
+void ngx_mc_udp_silence_handler(ngx_event_t *ev);
+
+/* ngx_mc_udp_send.c */
+void ngx_mc_udp_send(void *data, ngx_mc_packet_t *pkts, ngx_uint_t n);
+
+
+#endif /* _NGX_MC_UDP_H_INCLUDED_ */

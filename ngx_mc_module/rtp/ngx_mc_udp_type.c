@@ -1,0 +1,367 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_mc_udp.h>
+
+
+/* where the definition does not say; ms */
+#define NGX_MC_UDP_TIMEOUT  2000
+#define NGX_MC_RTP_BUFFER   50
+
+/* us: what was wrong is shown for so long after it was seen last */
+#define NGX_MC_UDP_SHOWN    5000000
+
+
+static ngx_int_t ngx_mc_udp_init_process(ngx_cycle_t *cycle);
+static void ngx_mc_udp_exit_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_mc_udp_init(ngx_mc_endpoint_t *ep);
+static ngx_int_t ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep);
+static ngx_int_t ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_open(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_close(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_output(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts,
+    ngx_uint_t n);
+static void ngx_mc_udp_second(ngx_mc_endpoint_t *ep);
+
+
+ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
+    NGX_MC_RTP,
+    ngx_mc_udp_init_process,
+    ngx_mc_udp_exit_process,
+    ngx_mc_udp_init,
+    ngx_mc_udp_open,
+    ngx_mc_udp_close,
+    ngx_mc_udp_output,
+    ngx_mc_udp_second,
+    0
+};
+
+
+ngx_mc_endpoint_type_t  ngx_mc_udp_type = {
+    NGX_MC_UDP,
+    ngx_mc_udp_init_process,
+    ngx_mc_udp_exit_process,
+    ngx_mc_udp_init,
+    ngx_mc_udp_open,
+    ngx_mc_udp_close,
+    ngx_mc_udp_output,
+    ngx_mc_udp_second,
+    0
+};
+
+
+static ngx_int_t
+ngx_mc_udp_init_process(ngx_cycle_t *cycle)
+{
+    return NGX_OK;
+}
+
+
+static void
+ngx_mc_udp_exit_process(ngx_cycle_t *cycle)
+{
+}
+
+
+static ngx_int_t
+ngx_mc_udp_init(ngx_mc_endpoint_t *ep)
+{
+    return (ep->def->direction == NGX_MC_INPUT) ? ngx_mc_udp_init_source(ep)
+                                                : ngx_mc_udp_init_output(ep);
+}
+
+
+static ngx_int_t
+ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep)
+{
+    ngx_msec_t            buffer;
+    ngx_mc_params_t      *params;
+    ngx_mc_udp_source_t  *s;
+
+    s = ngx_pcalloc(ep->pool, sizeof(ngx_mc_udp_source_t));
+    if (s == NULL) {
+        return NGX_ERROR;
+    }
+
+    params = &ep->def->params;
+
+    s->endpoint = ep;
+
+    s->pulse.handler = ngx_mc_udp_recv_pulse;
+    s->pulse.data = s;
+    s->period = ngx_mc_pulse_period(ep->flow->def.batch);
+
+    s->timeout = (params->timeout == NGX_CONF_UNSET) ? NGX_MC_UDP_TIMEOUT
+                                                     : params->timeout;
+
+    s->silence.handler = ngx_mc_udp_silence_handler;
+    s->silence.data = s;
+    s->silence.log = ep->log;
+
+    /* silence is nothing that a worker would have to stay for */
+    s->silence.cancelable = 1;
+
+    if (ep->def->protocol == NGX_MC_RTP) {
+
+        buffer = (params->buffer == NGX_CONF_UNSET) ? NGX_MC_RTP_BUFFER
+                                                    : params->buffer;
+
+        s->reorder = ngx_mc_rtp_reorder_create(ep->pool, buffer,
+                               params->buffer_mode == NGX_MC_BUFFER_CONSTANT,
+                               &ep->stat->u.rtp.counters);
+        if (s->reorder == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ep->data = s;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_params_t      *params;
+    ngx_mc_udp_output_t  *u;
+
+    u = ngx_pcalloc(ep->pool, sizeof(ngx_mc_udp_output_t));
+    if (u == NULL) {
+        return NGX_ERROR;
+    }
+
+    params = &ep->def->params;
+
+    u->endpoint = ep;
+    u->fd = (ngx_socket_t) -1;
+    u->gso = 1;
+
+    u->pkt_size = (params->pkt_size == NGX_CONF_UNSET) ? NGX_MC_TS_DATAGRAM
+                                                       : params->pkt_size;
+
+    if (ep->def->protocol == NGX_MC_RTP) {
+        u->rtp = 1;
+        u->keep = (params->rtp == NGX_MC_RTP_KEEP);
+
+        u->set_pt = (params->pt != NGX_CONF_UNSET);
+        u->pt = u->set_pt ? params->pt : NGX_MC_RTP_PT_TS;
+
+        /* RFC 3550, 5.1: not to be guessed */
+
+        u->seq = (uint16_t) ngx_random();
+
+        u->ssrc = (params->ssrc == NGX_CONF_UNSET)
+                  ? (uint32_t) ngx_random() << 1 : (uint32_t) params->ssrc;
+    }
+
+    if (params->pace == NGX_MC_PACE_PCR) {
+
+        u->pace = ngx_palloc(ep->pool, sizeof(ngx_mc_rtp_pace_t));
+        if (u->pace == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_mc_rtp_pace_init(u->pace, ep->flow->def.batch, ngx_mc_udp_send, u,
+                             ep->log);
+    }
+
+    ep->data = u;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
+{
+    ngx_event_t          *rev;
+    ngx_uint_t            ifindex;
+    ngx_socket_t          fd;
+    ngx_connection_t     *c;
+    ngx_mc_udp_output_t  *u;
+    ngx_mc_udp_source_t  *s;
+
+    if (ep->def->direction == NGX_MC_OUTPUT) {
+
+        fd = ngx_mc_udp_open_output(ep);
+
+        if (fd == (ngx_socket_t) -1) {
+            return;
+        }
+
+        u = ep->data;
+
+        u->fd = fd;
+        u->failing = 0;
+        u->refused = 0;
+        u->reported = 0;
+        u->broken = 0;
+
+        ngx_mc_endpoint_up(ep, ep->sockaddr, ep->socklen);
+
+        return;
+    }
+
+    fd = ngx_mc_udp_open_source(ep, &ifindex);
+
+    if (fd == (ngx_socket_t) -1) {
+        return;
+    }
+
+    c = ngx_get_connection(fd, ep->log);
+
+    if (c == NULL) {
+        (void) ngx_close_socket(fd);
+
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
+                               "worker_connections are not enough");
+        return;
+    }
+
+    s = ep->data;
+
+    rev = c->read;
+    rev->log = ep->log;
+    rev->handler = ngx_mc_udp_recv_handler;
+
+    /* not a client's: see the exit of workers */
+    rev->channel = 1;
+
+    c->data = s;
+    c->recv = NULL;
+
+    s->ifindex = ifindex;
+    s->overflows = 0;
+    s->sender_len = 0;
+    s->aside = 0;
+    s->emptied = ngx_mc_now();
+    s->connection = c;
+
+    if (ngx_add_event(rev, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
+                               "the socket could not be added to the poll "
+                               "set");
+        return;
+    }
+
+    ngx_mc_endpoint_waiting(ep);
+}
+
+
+static void
+ngx_mc_udp_close(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_udp_output_t  *u;
+    ngx_mc_udp_source_t  *s;
+
+    if (ep->def->direction == NGX_MC_OUTPUT) {
+
+        u = ep->data;
+
+        if (u->fd == (ngx_socket_t) -1) {
+            return;
+        }
+
+        if (u->pace) {
+            ngx_mc_rtp_pace_close(u->pace);
+        }
+
+        (void) ngx_close_socket(u->fd);
+        u->fd = (ngx_socket_t) -1;
+
+        return;
+    }
+
+    s = ep->data;
+
+    if (s->connection == NULL) {
+        return;
+    }
+
+    ngx_mc_pulse_stop(&s->pulse);
+
+    if (s->silence.timer_set) {
+        ngx_del_timer(&s->silence);
+    }
+
+    if (s->reorder) {
+        ngx_mc_rtp_reorder_reset(s->reorder);
+    }
+
+    ngx_close_connection(s->connection);
+
+    s->connection = NULL;
+    s->peer_len = 0;
+    s->up = 0;
+}
+
+
+static void
+ngx_mc_udp_output(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts, ngx_uint_t n)
+{
+    ngx_mc_udp_output_t  *u;
+
+    u = ep->data;
+
+    if (u->pace) {
+        ngx_mc_rtp_pace(u->pace, pkts, n);
+        return;
+    }
+
+    ngx_mc_udp_send(u, pkts, n);
+}
+
+
+static void
+ngx_mc_udp_second(ngx_mc_endpoint_t *ep)
+{
+    u_char               *p, text[NGX_MC_ERROR_LEN];
+    int64_t               now;
+    ngx_mc_udp_output_t  *u;
+    ngx_mc_udp_source_t  *s;
+
+    now = ngx_mc_now();
+
+    if (ep->def->direction == NGX_MC_INPUT) {
+
+        s = ep->data;
+
+        if (s->reorder) {
+            ep->stat->u.rtp.jitter_ms =
+                              ngx_mc_rtp_jitter_ms(&ep->stat->u.rtp.counters);
+        }
+
+        if (s->complained && now - s->complained > NGX_MC_UDP_SHOWN) {
+            s->complained = 0;
+            ngx_mc_endpoint_error(ep, "");
+        }
+
+        return;
+    }
+
+    u = ep->data;
+
+    if (u->broken) {
+        p = ngx_strerror(u->err, text, sizeof(text) - 1);
+        *p = '\0';
+
+        ngx_mc_endpoint_down(ep, 0, "sending failed: %s", text);
+        return;
+    }
+
+    /* nobody receives there: told, but it may change at any time */
+
+    if (u->refused && !u->reported) {
+        u->reported = 1;
+        ngx_mc_endpoint_error(ep, "nothing receives at that port");
+
+    } else if (u->reported && now - u->refused > NGX_MC_UDP_SHOWN) {
+        u->reported = 0;
+        u->refused = 0;
+        ngx_mc_endpoint_error(ep, "");
+    }
+}

@@ -1,0 +1,794 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_mc_srt.h>
+
+
+/*
+ * A UDP port with an SRT listener on it, and the endpoints, of any flows,
+ * that take callers by their streamid.
+ *
+ * libsrt asks whether it may go on with a handshake in its receiver thread,
+ * before any key is exchanged.  The answer comes from the list of endpoints,
+ * under the port's mutex, which neither side holds for more than a few
+ * hundred instructions, and never while the nginx thread calls libsrt.  What
+ * was answered goes to the nginx thread through a ring; what does not fit
+ * under a flood is still counted.
+ *
+ * A caller with a wrong passphrase is dropped by libsrt without a word to
+ * the listener: a handshake that was let pass and whose socket is gone
+ * without having been accepted was one of those.
+ */
+
+
+#define NGX_MC_SRT_RING      256
+#define NGX_MC_SRT_BACKLOG   128
+
+/* a source that was silent for so long gives way to another caller, ms */
+#define NGX_MC_SRT_SILENT    1000
+
+/* how often handshakes under way are looked at, and for how long, ms */
+#define NGX_MC_SRT_CHECK     20
+#define NGX_MC_SRT_HANDSHAKE 5000
+
+
+#define NGX_MC_SRT_PASSED    NGX_MC_REJECTED_N
+
+
+typedef struct {
+    ngx_mc_srt_endpoint_t   *se;             /* NULL: has left meanwhile */
+    ngx_uint_t               verdict;        /* NGX_MC_REJECTED_*, PASSED */
+    SRTSOCKET                sock;
+    ngx_msec_t               time;
+    socklen_t                socklen;
+    ngx_sockaddr_t           sockaddr;
+    u_char                   streamid[NGX_MC_STREAMID_LEN];
+} ngx_mc_srt_verdict_t;
+
+
+struct ngx_mc_srt_port_s {
+    ngx_queue_t              queue;          /* of this process's ports */
+    ngx_sockaddr_t           addr;
+    socklen_t                addrlen;
+    ngx_msec_t               batch;
+    ngx_event_t              open;           /* posted */
+
+    ngx_mc_srt_socket_t      socket;
+    int                      fd;
+
+    /* behind the mutex */
+    pthread_mutex_t          mutex;
+    ngx_queue_t              endpoints;
+    ngx_uint_t               n;              /* in the ring */
+    ngx_mc_srt_verdict_t     ring[NGX_MC_SRT_RING];
+    ngx_uint_t               missed[NGX_MC_REJECTED_N];
+
+    /* passed the callback, not accepted yet */
+    ngx_uint_t               npending;
+    ngx_mc_srt_verdict_t     pending[NGX_MC_SRT_RING];
+};
+
+
+static ngx_mc_srt_port_t *ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep);
+static void ngx_mc_srt_port_open(ngx_event_t *ev);
+static void ngx_mc_srt_port_close(ngx_mc_srt_port_t *port);
+static void ngx_mc_srt_port_failed(ngx_mc_srt_port_t *port, ngx_uint_t event,
+    ngx_err_t err, const char *what);
+static int ngx_mc_srt_port_callback(void *opaque, SRTSOCKET sock,
+    int hsversion, const struct sockaddr *sa, const char *streamid);
+static ngx_mc_srt_endpoint_t *ngx_mc_srt_port_match(ngx_mc_srt_port_t *port,
+    const char *streamid, ngx_uint_t *verdict, int *code);
+static void ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events);
+static void ngx_mc_srt_port_verdicts(ngx_mc_srt_port_t *port);
+static void ngx_mc_srt_port_reject(ngx_mc_srt_endpoint_t *se, ngx_uint_t n,
+    ngx_mc_srt_verdict_t *v);
+static void ngx_mc_srt_port_check(ngx_event_t *ev);
+static socklen_t ngx_mc_srt_socklen(const struct sockaddr *sa);
+
+
+static const char  *ngx_mc_srt_reasons[] = {
+    "address is not allowed",
+    "wrong or missing passphrase",
+    "unknown streamid",
+    "the source is in use",
+    "too many receivers",
+    "disconnected for exceeding max_bandwidth",
+    "malformed streamid"
+};
+
+
+static ngx_queue_t           ngx_mc_srt_ports;
+static ngx_event_t           ngx_mc_srt_check;
+
+/* the ident of an event that belongs to no connection */
+static ngx_connection_t      ngx_mc_srt_dummy = { .fd = (ngx_socket_t) -1 };
+
+/* the nginx thread's copy of a ring */
+static ngx_mc_srt_verdict_t  ngx_mc_srt_copy[NGX_MC_SRT_RING];
+
+
+/* registers the endpoint; the port is opened when all have registered that
+   this pass of the event loop brings */
+
+void
+ngx_mc_srt_listen(ngx_mc_endpoint_t *ep)
+{
+    ngx_mc_srt_port_t      *port;
+    ngx_mc_srt_endpoint_t  *se;
+
+    se = ep->data;
+
+    port = ngx_mc_srt_port_get(ep);
+
+    if (port == NULL) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
+                               "no memory for a listener");
+        return;
+    }
+
+    se->port = port;
+
+    (void) pthread_mutex_lock(&port->mutex);
+    ngx_queue_insert_tail(&port->endpoints, &se->queue);
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    if (port->socket.sock != SRT_INVALID_SOCK) {
+        ngx_mc_endpoint_waiting(ep);
+        return;
+    }
+
+    if (!port->open.posted) {
+        ngx_post_event(&port->open, &ngx_posted_events);
+    }
+}
+
+
+void
+ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
+{
+    ngx_uint_t              i, empty;
+    ngx_mc_srt_port_t      *port;
+    ngx_mc_srt_endpoint_t  *se;
+
+    se = ep->data;
+    port = se->port;
+
+    if (port == NULL) {
+        return;
+    }
+
+    se->port = NULL;
+
+    (void) pthread_mutex_lock(&port->mutex);
+
+    ngx_queue_remove(&se->queue);
+    empty = ngx_queue_empty(&port->endpoints);
+
+    for (i = 0; i < port->n; i++) {
+        if (port->ring[i].se == se) {
+            port->ring[i].se = NULL;
+        }
+    }
+
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    for (i = 0; i < port->npending; i++) {
+        if (port->pending[i].se == se) {
+            port->pending[i].se = NULL;
+        }
+    }
+
+    if (empty) {
+        ngx_mc_srt_port_close(port);
+    }
+}
+
+
+static ngx_mc_srt_port_t *
+ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
+{
+    ngx_queue_t        *q;
+    ngx_mc_srt_port_t  *port;
+
+    if (ngx_mc_srt_ports.next == NULL) {
+        ngx_queue_init(&ngx_mc_srt_ports);
+
+        ngx_mc_srt_check.handler = ngx_mc_srt_port_check;
+        ngx_mc_srt_check.data = &ngx_mc_srt_dummy;
+        ngx_mc_srt_check.log = ngx_cycle->log;
+        ngx_mc_srt_check.cancelable = 1;
+    }
+
+    for (q = ngx_queue_head(&ngx_mc_srt_ports);
+         q != ngx_queue_sentinel(&ngx_mc_srt_ports);
+         q = ngx_queue_next(q))
+    {
+        port = ngx_queue_data(q, ngx_mc_srt_port_t, queue);
+
+        if (ngx_cmp_sockaddr(&port->addr.sockaddr, port->addrlen,
+                             ep->sockaddr, ep->socklen, 1)
+            == NGX_OK)
+        {
+            port->batch = ngx_min(port->batch, ep->flow->def.batch);
+            return port;
+        }
+    }
+
+    port = ngx_calloc(sizeof(ngx_mc_srt_port_t), ngx_cycle->log);
+    if (port == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(&port->addr, ep->sockaddr, ep->socklen);
+    port->addrlen = ep->socklen;
+    port->batch = ep->flow->def.batch;
+    port->fd = -1;
+    port->socket.sock = SRT_INVALID_SOCK;
+    port->socket.handler = ngx_mc_srt_port_handler;
+    port->socket.data = port;
+    port->open.handler = ngx_mc_srt_port_open;
+    port->open.data = port;
+    port->open.log = ngx_cycle->log;
+
+    (void) pthread_mutex_init(&port->mutex, NULL);
+    ngx_queue_init(&port->endpoints);
+
+    ngx_queue_insert_tail(&ngx_mc_srt_ports, &port->queue);
+
+    return port;
+}
+
+
+static void
+ngx_mc_srt_port_open(ngx_event_t *ev)
+{
+    ngx_int_t               fc, rcvbuf, n, m;
+    ngx_err_t               err;
+    SRTSOCKET               sock;
+    ngx_queue_t            *q, *next;
+    ngx_mc_endpoint_t      *first;
+    ngx_mc_srt_port_t      *port;
+    ngx_mc_srt_endpoint_t  *se;
+
+    port = ev->data;
+
+    fc = 0;
+    rcvbuf = 0;
+    first = NULL;
+
+    for (q = ngx_queue_head(&port->endpoints);
+         q != ngx_queue_sentinel(&port->endpoints);
+         q = ngx_queue_next(q))
+    {
+        se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+        if (first == NULL) {
+            first = se->ep;
+        }
+
+        /* accepted sockets have what the listener has */
+
+        ngx_mc_srt_buffers(se->ep, &n, &m);
+
+        fc = ngx_max(fc, n);
+        rcvbuf = ngx_max(rcvbuf, m);
+    }
+
+    port->fd = ngx_mc_srt_bind_fd(&port->addr.sockaddr, port->addrlen);
+
+    if (port->fd == -1) {
+        err = ngx_errno;
+        ngx_mc_srt_port_failed(port, (err == NGX_EADDRINUSE)
+                                     ? NGX_MC_EVENT_ADDRESS_IN_USE
+                                     : NGX_MC_EVENT_CONNECT_FAILED,
+                               err, "bind() failed");
+        return;
+    }
+
+    sock = srt_create_socket();
+
+    if (sock == SRT_INVALID_SOCK) {
+        (void) close(port->fd);
+        port->fd = -1;
+        goto failed;
+    }
+
+    if (ngx_mc_srt_options(first, sock, fc, rcvbuf) != NGX_OK) {
+        (void) srt_close(sock);
+        (void) close(port->fd);
+        port->fd = -1;
+        goto failed;
+    }
+
+    ngx_mc_srt_enter(port->batch);
+
+    if (srt_bind_acquire(sock, port->fd) == SRT_ERROR) {
+        ngx_mc_srt_leave();
+        (void) srt_close(sock);
+        (void) close(port->fd);
+        port->fd = -1;
+        goto failed;
+    }
+
+    (void) srt_listen_callback(sock, ngx_mc_srt_port_callback, port);
+
+    if (srt_listen(sock, NGX_MC_SRT_BACKLOG) == SRT_ERROR) {
+        ngx_mc_srt_leave();
+        (void) srt_close(sock);
+        ngx_mc_srt_free_port(port->fd);
+        port->fd = -1;
+        goto failed;
+    }
+
+    ngx_mc_srt_leave();
+
+    port->socket.sock = sock;
+
+    (void) ngx_mc_srt_poll(&port->socket, SRT_EPOLL_IN|SRT_EPOLL_ERR);
+
+    for (q = ngx_queue_head(&port->endpoints);
+         q != ngx_queue_sentinel(&port->endpoints);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+        ngx_mc_endpoint_waiting(se->ep);
+    }
+
+    return;
+
+failed:
+
+    ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
+                           srt_getlasterror_str());
+}
+
+
+/* all endpoints leave, and so the port is gone; each comes back in time */
+
+static void
+ngx_mc_srt_port_failed(ngx_mc_srt_port_t *port, ngx_uint_t event,
+    ngx_err_t err, const char *what)
+{
+    u_char                  text[NGX_MC_ERROR_LEN], *p;
+    ngx_uint_t              last;
+    ngx_queue_t            *q;
+    ngx_mc_srt_endpoint_t  *se;
+
+    if (err) {
+        p = ngx_slprintf(text, text + sizeof(text) - 1, "%s: ", what);
+        p = ngx_strerror(err, p, text + sizeof(text) - 1 - p);
+
+    } else {
+        p = ngx_slprintf(text, text + sizeof(text) - 1, "%s", what);
+    }
+
+    *p = '\0';
+
+    do {
+        q = ngx_queue_head(&port->endpoints);
+        last = (ngx_queue_next(q) == ngx_queue_sentinel(&port->endpoints));
+
+        se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+        ngx_mc_endpoint_failed(se->ep, event, "%s", text);
+
+    } while (!last);
+}
+
+
+static void
+ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
+{
+    if (port->open.posted) {
+        ngx_delete_posted_event(&port->open);
+    }
+
+    /* after this no callback runs: libsrt takes the listener out under the
+       lock that it holds around the callback */
+
+    ngx_mc_srt_close(&port->socket);
+    ngx_mc_srt_free_port(port->fd);
+
+    ngx_queue_remove(&port->queue);
+    (void) pthread_mutex_destroy(&port->mutex);
+    ngx_free(port);
+}
+
+
+/* libsrt's receiver thread */
+
+static int
+ngx_mc_srt_port_callback(void *opaque, SRTSOCKET sock, int hsversion,
+    const struct sockaddr *sa, const char *streamid)
+{
+    int                     code;
+    ngx_uint_t              verdict, wake;
+    ngx_atomic_uint_t       now, word;
+    ngx_mc_srt_port_t      *port;
+    ngx_mc_srt_verdict_t   *v;
+    ngx_mc_srt_endpoint_t  *se;
+
+    port = opaque;
+    wake = 0;
+    now = ngx_mc_srt_ms();
+
+    (void) pthread_mutex_lock(&port->mutex);
+
+    if (ngx_queue_empty(&port->endpoints)) {
+        (void) pthread_mutex_unlock(&port->mutex);
+        (void) srt_setrejectreason(sock, SRT_REJX_NOTFOUND);
+        return -1;
+    }
+
+    se = ngx_mc_srt_port_match(port, streamid, &verdict, &code);
+
+    if (verdict != NGX_MC_SRT_PASSED) {
+        goto done;
+    }
+
+    if (ngx_mc_access(se->ep->def->params.allow, (struct sockaddr *) sa)
+        != NGX_OK)
+    {
+        verdict = NGX_MC_REJECTED_ADDRESS;
+        code = SRT_REJX_FORBIDDEN;
+        goto done;
+    }
+
+    word = se->gate.banned;
+
+    if (word && (ngx_atomic_int_t) (word - now) > 0) {
+        verdict = NGX_MC_REJECTED_BANDWIDTH;
+        code = SRT_REJX_OVERLOAD;
+        goto done;
+    }
+
+    if (se->ep->def->direction == NGX_MC_INPUT) {
+        word = se->gate.busy;
+
+        if (word && now - word <= NGX_MC_SRT_SILENT) {
+            verdict = NGX_MC_REJECTED_BUSY;
+            code = SRT_REJX_CONFLICT;
+            goto done;
+        }
+
+    } else if (se->ep->def->params.max_peers > 0
+               && se->gate.npeers
+                  >= (ngx_atomic_uint_t) se->ep->def->params.max_peers)
+    {
+        verdict = NGX_MC_REJECTED_LIMIT;
+        code = SRT_REJX_OVERLOAD;
+        goto done;
+    }
+
+    if (ngx_mc_srt_accept_options(se->ep->def, sock) != NGX_OK) {
+        verdict = NGX_MC_REJECTED_MALFORMED;
+        code = SRT_REJX_ISE;
+    }
+
+done:
+
+    if (port->n == NGX_MC_SRT_RING) {
+        if (verdict != NGX_MC_SRT_PASSED) {
+            port->missed[verdict]++;
+        }
+
+    } else {
+        v = &port->ring[port->n];
+
+        v->se = se;
+        v->verdict = verdict;
+        v->sock = sock;
+        v->socklen = ngx_mc_srt_socklen(sa);
+        ngx_memcpy(&v->sockaddr, sa, v->socklen);
+
+        wake = (port->n++ == 0);
+    }
+
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    if (wake) {
+        ngx_mc_srt_wake();
+    }
+
+    if (verdict == NGX_MC_SRT_PASSED) {
+        return 0;
+    }
+
+    (void) srt_setrejectreason(sock, code);
+
+    return -1;
+}
+
+
+/*
+ * Under the mutex, any thread.  What no endpoint wants is put down to the
+ * first of the port.
+ */
+
+static ngx_mc_srt_endpoint_t *
+ngx_mc_srt_port_match(ngx_mc_srt_port_t *port, const char *streamid,
+    ngx_uint_t *verdict, int *code)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              match, best;
+    ngx_queue_t            *q;
+    ngx_mc_srt_endpoint_t  *se, *found;
+    ngx_mc_srt_streamid_t   sid;
+
+    q = ngx_queue_head(&port->endpoints);
+    found = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+    *verdict = NGX_MC_REJECTED_STREAMID;
+    *code = SRT_REJX_BAD_REQUEST;
+
+    if (streamid == NULL) {
+        streamid = "";
+    }
+
+    rc = ngx_mc_srt_streamid_parse((u_char *) streamid, ngx_strlen(streamid),
+                                   &sid);
+
+    if (found->ep->def->params.streamid.len == 0) {
+
+        /* alone on its port, it takes any; but who says that it comes to
+           send finds nobody to receive here */
+
+        if (rc == NGX_OK && sid.mode == NGX_MC_SRT_MODE_PUBLISH
+            && found->ep->def->direction == NGX_MC_OUTPUT)
+        {
+            *code = SRT_REJX_BAD_MODE;
+            return found;
+        }
+
+        *verdict = NGX_MC_SRT_PASSED;
+        return found;
+    }
+
+    if (rc != NGX_OK) {
+        return found;
+    }
+
+    best = NGX_MC_SRT_MATCH_NO;
+
+    for ( /* void */ ; q != ngx_queue_sentinel(&port->endpoints);
+         q = ngx_queue_next(q))
+    {
+        se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+        match = ngx_mc_srt_streamid_match(&sid,
+                                          &se->ep->def->params.streamid,
+                                          se->ep->def->direction);
+        if (match > best) {
+            best = match;
+            found = se;
+        }
+    }
+
+    if (best != NGX_MC_SRT_MATCH_NO) {
+        *verdict = NGX_MC_SRT_PASSED;
+        return found;
+    }
+
+    *code = SRT_REJX_NOTFOUND;
+
+    return found;
+}
+
+
+static void
+ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
+{
+    int                      salen, len, code;
+    ngx_uint_t               i, verdict;
+    SRTSOCKET                sock;
+    ngx_sockaddr_t           sa;
+    ngx_mc_srt_port_t       *port;
+    ngx_mc_srt_endpoint_t   *se;
+    char                     streamid[NGX_MC_SRT_STREAMID_LEN + 1];
+
+    port = s->data;
+
+    /* who was let pass is known before who is there */
+    ngx_mc_srt_port_verdicts(port);
+
+    for ( ;; ) {
+        salen = sizeof(ngx_sockaddr_t);
+
+        ngx_mc_srt_enter(0);
+        sock = srt_accept(s->sock, &sa.sockaddr, &salen);
+        ngx_mc_srt_leave();
+
+        if (sock == SRT_INVALID_SOCK) {
+            break;
+        }
+
+        for (i = 0; i < port->npending; i++) {
+            if (port->pending[i].sock == sock) {
+                port->pending[i] = port->pending[--port->npending];
+                break;
+            }
+        }
+
+        len = NGX_MC_SRT_STREAMID_LEN;
+
+        if (srt_getsockflag(sock, SRTO_STREAMID, streamid, &len)
+            == SRT_ERROR)
+        {
+            len = 0;
+        }
+
+        streamid[len] = '\0';
+
+        (void) pthread_mutex_lock(&port->mutex);
+        se = ngx_mc_srt_port_match(port, streamid, &verdict, &code);
+        (void) pthread_mutex_unlock(&port->mutex);
+
+        if (verdict != NGX_MC_SRT_PASSED) {
+            /* its endpoint has just left the port */
+            (void) srt_close(sock);
+            continue;
+        }
+
+        ngx_mc_srt_accepted(se->ep, sock, &sa.sockaddr,
+                            ngx_mc_srt_socklen(&sa.sockaddr),
+                            (u_char *) streamid);
+    }
+
+    if ((events & SRT_EPOLL_ERR)
+        && srt_getsockstate(s->sock) != SRTS_LISTENING)
+    {
+        ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
+                               "the listener broke");
+    }
+}
+
+
+void
+ngx_mc_srt_verdicts(void)
+{
+    ngx_queue_t  *q, *next;
+
+    for (q = ngx_queue_head(&ngx_mc_srt_ports);
+         q != ngx_queue_sentinel(&ngx_mc_srt_ports);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        ngx_mc_srt_port_verdicts(ngx_queue_data(q, ngx_mc_srt_port_t, queue));
+    }
+}
+
+
+static void
+ngx_mc_srt_port_verdicts(ngx_mc_srt_port_t *port)
+{
+    ngx_uint_t              i, n;
+    ngx_uint_t              missed[NGX_MC_REJECTED_N];
+    ngx_queue_t            *q;
+    ngx_mc_srt_verdict_t   *v;
+    ngx_mc_srt_endpoint_t  *first;
+
+    (void) pthread_mutex_lock(&port->mutex);
+
+    n = port->n;
+    port->n = 0;
+
+    ngx_memcpy(ngx_mc_srt_copy, port->ring, n * sizeof(ngx_mc_srt_verdict_t));
+    ngx_memcpy(missed, port->missed, sizeof(missed));
+    ngx_memzero(port->missed, sizeof(missed));
+
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    for (i = 0; i < n; i++) {
+        v = &ngx_mc_srt_copy[i];
+
+        if (v->se == NULL) {
+            continue;
+        }
+
+        if (v->verdict != NGX_MC_SRT_PASSED) {
+            ngx_mc_srt_port_reject(v->se, 1, v);
+            continue;
+        }
+
+        if (port->npending == NGX_MC_SRT_RING) {
+            continue;
+        }
+
+        v->time = ngx_current_msec;
+        port->pending[port->npending++] = *v;
+
+        if (!ngx_mc_srt_check.timer_set) {
+            ngx_add_timer(&ngx_mc_srt_check, NGX_MC_SRT_CHECK);
+        }
+    }
+
+    q = ngx_queue_head(&port->endpoints);
+    first = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+    for (i = 0; i < NGX_MC_REJECTED_N; i++) {
+        if (missed[i]) {
+            v = &ngx_mc_srt_copy[0];
+            v->verdict = i;
+            v->socklen = 0;
+            ngx_mc_srt_port_reject(first, missed[i], v);
+        }
+    }
+}
+
+
+static void
+ngx_mc_srt_port_reject(ngx_mc_srt_endpoint_t *se, ngx_uint_t n,
+    ngx_mc_srt_verdict_t *v)
+{
+    ngx_mc_endpoint_rejected(se->ep, v->verdict, n,
+                             v->socklen ? &v->sockaddr.sockaddr : NULL,
+                             v->socklen, "%s",
+                             ngx_mc_srt_reasons[v->verdict]);
+}
+
+
+/* handshakes that ended without a connection */
+
+static void
+ngx_mc_srt_port_check(ngx_event_t *ev)
+{
+    ngx_uint_t             i, left;
+    ngx_queue_t           *q;
+    SRT_SOCKSTATUS         status;
+    ngx_mc_srt_port_t     *port;
+    ngx_mc_srt_verdict_t  *v;
+
+    left = 0;
+
+    for (q = ngx_queue_head(&ngx_mc_srt_ports);
+         q != ngx_queue_sentinel(&ngx_mc_srt_ports);
+         q = ngx_queue_next(q))
+    {
+        port = ngx_queue_data(q, ngx_mc_srt_port_t, queue);
+
+        for (i = 0; i < port->npending; /* void */ ) {
+            v = &port->pending[i];
+
+            status = srt_getsockstate(v->sock);
+
+            if (v->se && status != SRTS_BROKEN && status != SRTS_CLOSING
+                && status != SRTS_CLOSED && status != SRTS_NONEXIST
+                && ngx_current_msec - v->time < NGX_MC_SRT_HANDSHAKE)
+            {
+                i++;
+                continue;
+            }
+
+            if (v->se
+                && ngx_current_msec - v->time < NGX_MC_SRT_HANDSHAKE)
+            {
+                v->verdict = NGX_MC_REJECTED_PASSPHRASE;
+                ngx_mc_srt_port_reject(v->se, 1, v);
+            }
+
+            port->pending[i] = port->pending[--port->npending];
+        }
+
+        left += port->npending;
+    }
+
+    if (left) {
+        ngx_add_timer(ev, NGX_MC_SRT_CHECK);
+    }
+}
+
+
+static socklen_t
+ngx_mc_srt_socklen(const struct sockaddr *sa)
+{
+    return (sa->sa_family == AF_INET6) ? sizeof(struct sockaddr_in6)
+                                       : sizeof(struct sockaddr_in);
+}
