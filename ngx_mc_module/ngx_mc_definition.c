@@ -34,7 +34,7 @@ static ngx_int_t ngx_mc_def_parse_query(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def, u_char *pos, u_char *last);
 static ngx_int_t ngx_mc_def_unescape(ngx_mc_parse_t *p, ngx_str_t *s);
 static ngx_int_t ngx_mc_def_unknown_param(ngx_mc_parse_t *p,
-    ngx_mc_endpoint_def_t *def, ngx_str_t *name);
+    ngx_mc_endpoint_def_t *def, ngx_str_t *name, ngx_str_t *value);
 static ngx_uint_t ngx_mc_def_distance(ngx_str_t *a, ngx_str_t *b);
 static u_char *ngx_mc_def_where(u_char *buf, u_char *last, ngx_uint_t where);
 static ngx_int_t ngx_mc_def_number(ngx_str_t *s, int64_t *number);
@@ -260,12 +260,12 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(lossmaxttl), 0, 1000000, NULL },
 
     { ngx_string("packetfilter"), NGX_MC_PARAM_STRING,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_PORT,
       ngx_mc_offset(packetfilter), 1, 512, NULL },
 
     /* a TS packet at least; SRT_LIVE_MAX_PLSIZE at most */
     { ngx_string("payloadsize"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_PORT,
       ngx_mc_offset(payloadsize), 188, 1456, NULL },
 
     { ngx_string("mss"), NGX_MC_PARAM_INT,
@@ -297,7 +297,7 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(kmrefreshrate), 0, 0x7fffffff, NULL },
 
     { ngx_string("enforcedencryption"), NGX_MC_PARAM_BOOL,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_PORT,
       ngx_mc_offset(enforcedencryption), 0, 1, ngx_mc_param_bools },
 
     { ngx_string("minversion"), NGX_MC_PARAM_VERSION,
@@ -1059,7 +1059,7 @@ ngx_mc_def_parse_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     prm = ngx_mc_def_find_param(def, name);
 
     if (prm == NULL || (prm->where & NGX_MC_PARAM_INTERNAL)) {
-        return ngx_mc_def_unknown_param(p, def, name);
+        return ngx_mc_def_unknown_param(p, def, name, value);
     }
 
     n = prm - ngx_mc_params;
@@ -1154,7 +1154,7 @@ ngx_mc_def_parse_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 
 static ngx_int_t
 ngx_mc_def_unknown_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
-    ngx_str_t *name)
+    ngx_str_t *name, ngx_str_t *value)
 {
     size_t           len;
     u_char          *last, where[128];
@@ -1217,6 +1217,16 @@ ngx_mc_def_unknown_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     if (last != where) {
         return ngx_mc_def_error(p, "parameter \"%V\" belongs to %*s", name,
                                 (size_t) (last - where), where);
+    }
+
+    if (value->data == NULL) {
+
+        /* as a rule the second half of an unquoted passphrase */
+
+        return ngx_mc_def_error(p, "a word without \"=\" that is neither "
+                                "\"backup\" nor \"off\"; a parameter with "
+                                "spaces is quoted as a whole: "
+                                "\"PARAM=SOME TEXT\"");
     }
 
     /* the start of it is enough, and quotes in it would confuse */

@@ -180,7 +180,8 @@ typedef struct {
     ngx_uint_t       exceed;
     ngx_msec_t       latency;             /* mc_latency */
     ngx_str_t        group;               /* groups of flows share an owner:
-                                             the least name of the group */
+                                             the least name of the group.
+                                             Not a part of the text */
 
     ngx_array_t      sources;             /* ngx_mc_endpoint_def_t */
     ngx_array_t      outputs;             /* ngx_mc_endpoint_def_t */
@@ -219,7 +220,8 @@ ngx_int_t ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
  * One "param=value" word, from nginx.conf or, decoded, from the query of a
  * URL.  Needs direction and the protocol, so the URL comes first.  Includes
  * "name=" of sources.  A parameter given twice is a mistake.  Strings are
- * not copied.
+ * not copied.  A word without "=" has value->data NULL: it is not repeated
+ * in the message unless it is the name of a parameter.
  */
 ngx_int_t ngx_mc_def_parse_param(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def, ngx_str_t *name, ngx_str_t *value);
@@ -232,8 +234,7 @@ void ngx_mc_def_init_endpoint(ngx_mc_endpoint_def_t *def);
 ngx_int_t ngx_mc_def_check_endpoint(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def);
 
-/* inherits, fills in defaults, writes def->text of each and flow->text;
-   after ngx_mc_def_check_flows(), which computes the group */
+/* inherits, fills in defaults, writes def->text of each and flow->text */
 ngx_int_t ngx_mc_def_write(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow);
 
 /* the reverse: a definition from its text; strings point into "text" or

@@ -18,7 +18,6 @@
  *     state off
  *     batch MS
  *     bandwidth BITS/S POLICY
- *     group NAME
  *     source PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
  *     output PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
  *
@@ -29,7 +28,7 @@
 
 
 typedef struct {
-    ngx_pool_t  *pool;
+    ngx_log_t   *log;
     u_char      *start;
     u_char      *pos;
     u_char      *end;
@@ -43,6 +42,8 @@ static ngx_int_t ngx_mc_def_inherit_output(ngx_mc_parse_t *p,
 static ngx_int_t ngx_mc_def_inherit_latency(ngx_mc_parse_t *p,
     ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
 
+static ngx_int_t ngx_mc_text_add_flow(ngx_mc_text_t *t,
+    ngx_mc_flow_def_t *flow);
 static ngx_int_t ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size);
 static ngx_int_t ngx_mc_text_add(ngx_mc_text_t *t, const char *fmt, ...);
 static ngx_int_t ngx_mc_text_add_encoded(ngx_mc_text_t *t, ngx_str_t *s);
@@ -85,110 +86,70 @@ static ngx_str_t  ngx_mc_exceeds[] = {
 ngx_int_t
 ngx_mc_def_write(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow)
 {
-    size_t                  len;
+    ngx_int_t               rc;
     ngx_uint_t              i;
     ngx_mc_text_t           t;
     ngx_mc_endpoint_def_t  *def;
-
-    ngx_memzero(&t, sizeof(ngx_mc_text_t));
-    t.pool = p->pool;
-
-    if (ngx_mc_text_add(&t, "flow %V\n", &flow->name) != NGX_OK) {
-        goto nomem;
-    }
-
-    if (flow->title.len
-        && (ngx_mc_text_add(&t, "title ") != NGX_OK
-            || ngx_mc_text_add_encoded(&t, &flow->title) != NGX_OK
-            || ngx_mc_text_add(&t, "\n") != NGX_OK))
-    {
-        goto nomem;
-    }
-
-    if (flow->description.len
-        && (ngx_mc_text_add(&t, "description ") != NGX_OK
-            || ngx_mc_text_add_encoded(&t, &flow->description) != NGX_OK
-            || ngx_mc_text_add(&t, "\n") != NGX_OK))
-    {
-        goto nomem;
-    }
-
-    if (flow->stopped && ngx_mc_text_add(&t, "state off\n") != NGX_OK) {
-        goto nomem;
-    }
-
-    if (ngx_mc_text_add(&t, "batch %M\n", flow->batch) != NGX_OK) {
-        goto nomem;
-    }
-
-    if (flow->max_bandwidth > 0
-        && ngx_mc_text_add(&t, "bandwidth %L %V\n", flow->max_bandwidth,
-                           &ngx_mc_exceeds[flow->exceed])
-           != NGX_OK)
-    {
-        goto nomem;
-    }
-
-    if (flow->group.len == 0) {
-        flow->group = flow->name;
-    }
-
-    if (ngx_mc_text_add(&t, "group %V\n", &flow->group) != NGX_OK) {
-        goto nomem;
-    }
 
     /* outputs need to know the sources */
 
     def = flow->sources.elts;
 
     for (i = 0; i < flow->sources.nelts; i++) {
-
         if (ngx_mc_def_inherit_source(p, flow, &def[i]) != NGX_OK) {
             return NGX_ERROR;
-        }
-
-        if (ngx_mc_text_add_endpoint(&t, &def[i]) != NGX_OK) {
-            goto nomem;
         }
     }
 
     def = flow->outputs.elts;
 
     for (i = 0; i < flow->outputs.nelts; i++) {
-
         if (ngx_mc_def_inherit_output(p, flow, &def[i]) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
 
-        if (ngx_mc_text_add_endpoint(&t, &def[i]) != NGX_OK) {
-            goto nomem;
+    ngx_memzero(&t, sizeof(ngx_mc_text_t));
+    t.log = p->pool->log;
+
+    rc = ngx_mc_text_add_flow(&t, flow);
+
+    if (rc == NGX_OK) {
+
+        flow->text.len = t.pos - t.start;
+        flow->text.data = ngx_pnalloc(p->pool, flow->text.len);
+
+        if (flow->text.data) {
+            ngx_memcpy(flow->text.data, t.start, flow->text.len);
+
+        } else {
+            rc = NGX_ERROR;
         }
     }
 
-    flow->text.data = t.start;
-    flow->text.len = t.pos - t.start;
+    if (t.start) {
+        ngx_free(t.start);
+    }
 
-    /* the text has been moved while it grew: until now lines are offsets */
+    if (rc != NGX_OK) {
+        return ngx_mc_def_error(p, "no memory");
+    }
+
+    /* until now the lines were offsets, as the text moved while it grew */
 
     def = flow->sources.elts;
 
     for (i = 0; i < flow->sources.nelts; i++) {
-        len = (size_t) (uintptr_t) def[i].text.data;
-        def[i].text.data = t.start + len;
+        def[i].text.data = flow->text.data + (uintptr_t) def[i].text.data;
     }
 
     def = flow->outputs.elts;
 
     for (i = 0; i < flow->outputs.nelts; i++) {
-        len = (size_t) (uintptr_t) def[i].text.data;
-        def[i].text.data = t.start + len;
+        def[i].text.data = flow->text.data + (uintptr_t) def[i].text.data;
     }
 
     return NGX_OK;
-
-nomem:
-
-    return ngx_mc_def_error(p, "no memory");
 }
 
 
@@ -311,6 +272,68 @@ ngx_mc_def_inherit_latency(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
 
 
 static ngx_int_t
+ngx_mc_text_add_flow(ngx_mc_text_t *t, ngx_mc_flow_def_t *flow)
+{
+    ngx_uint_t              i;
+    ngx_mc_endpoint_def_t  *def;
+
+    if (ngx_mc_text_add(t, "flow %V\n", &flow->name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (flow->title.len
+        && (ngx_mc_text_add(t, "title ") != NGX_OK
+            || ngx_mc_text_add_encoded(t, &flow->title) != NGX_OK
+            || ngx_mc_text_add(t, "\n") != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (flow->description.len
+        && (ngx_mc_text_add(t, "description ") != NGX_OK
+            || ngx_mc_text_add_encoded(t, &flow->description) != NGX_OK
+            || ngx_mc_text_add(t, "\n") != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (flow->stopped && ngx_mc_text_add(t, "state off\n") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_mc_text_add(t, "batch %M\n", flow->batch) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (flow->max_bandwidth > 0
+        && ngx_mc_text_add(t, "bandwidth %L %V\n", flow->max_bandwidth,
+                           &ngx_mc_exceeds[flow->exceed])
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    def = flow->sources.elts;
+
+    for (i = 0; i < flow->sources.nelts; i++) {
+        if (ngx_mc_text_add_endpoint(t, &def[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    def = flow->outputs.elts;
+
+    for (i = 0; i < flow->outputs.nelts; i++) {
+        if (ngx_mc_text_add_endpoint(t, &def[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size)
 {
     u_char  *start;
@@ -321,15 +344,16 @@ ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size)
     }
 
     len = t->pos - t->start;
-    room = ngx_max(2 * (len + size), 512);
+    room = ngx_max(2 * (len + size), 4096);
 
-    start = ngx_pnalloc(t->pool, room);
+    start = ngx_alloc(room, t->log);
     if (start == NULL) {
         return NGX_ERROR;
     }
 
-    if (len) {
+    if (t->start) {
         ngx_memcpy(start, t->start, len);
+        ngx_free(t->start);
     }
 
     t->start = start;
@@ -629,7 +653,7 @@ ngx_mc_def_read(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow, ngx_str_t *text)
         pos = end + 1;
     }
 
-    if (flow->name.len == 0 || flow->group.len == 0) {
+    if (flow->name.len == 0) {
         return ngx_mc_def_bad(p, "no name");
     }
 
@@ -693,11 +717,6 @@ ngx_mc_def_read_line(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
 
     if (ngx_mc_word_is(&key, "flow")) {
         flow->name = word;
-        return NGX_OK;
-    }
-
-    if (ngx_mc_word_is(&key, "group")) {
-        flow->group = word;
         return NGX_OK;
     }
 

@@ -41,19 +41,12 @@ typedef struct {
     ngx_mc_endpoint_def_t  *def;
     ngx_mc_flow_def_t      *flow;
     ngx_uint_t              nflow;      /* index of its flow */
-    ngx_uint_t              order;      /* in the configuration */
     ngx_uint_t              kind;       /* NGX_MC_BIND_* */
     ngx_uint_t              family;
     in_port_t               port;
     u_char                  addr[16];
     ngx_str_t               resource;   /* len 0: without a streamid */
 } ngx_mc_bind_t;
-
-
-typedef struct {
-    ngx_mc_flow_def_t      *flow;
-    ngx_uint_t              index;
-} ngx_mc_flow_name_t;
 
 
 typedef struct {
@@ -108,13 +101,20 @@ static void ngx_mc_validate_join(ngx_mc_validate_t *v, ngx_uint_t a,
     ngx_uint_t b);
 static void ngx_mc_validate_groups(ngx_mc_validate_t *v);
 
-static int ngx_libc_cdecl ngx_mc_validate_cmp_names(const void *one,
+static int ngx_libc_cdecl ngx_mc_validate_cmp_flows(const void *one,
     const void *two);
 static int ngx_libc_cdecl ngx_mc_validate_cmp_outputs(const void *one,
     const void *two);
 static int ngx_libc_cdecl ngx_mc_validate_cmp_binds(const void *one,
     const void *two);
+static ngx_int_t ngx_mc_validate_cmp_places(ngx_str_t *file1,
+    ngx_uint_t line1, ngx_str_t *file2, ngx_uint_t line2);
 static ngx_int_t ngx_mc_validate_cmp_str(ngx_str_t *a, ngx_str_t *b);
+
+#define ngx_mc_validate_before(a, b)                                          \
+    (ngx_mc_validate_cmp_places(&(a)->def->file, (a)->def->line,              \
+                                &(b)->def->file, (b)->def->line)              \
+     < 0)
 
 
 char *
@@ -224,25 +224,21 @@ static ngx_int_t
 ngx_mc_validate_names(ngx_mc_validate_t *v)
 {
     ngx_uint_t           i;
-    ngx_mc_flow_def_t   *flow, *prev;
-    ngx_mc_flow_name_t  *names;
+    ngx_mc_flow_def_t  **flows, *flow, *prev;
 
-    names = ngx_palloc(v->pool, v->nflows * sizeof(ngx_mc_flow_name_t));
-    if (names == NULL) {
+    flows = ngx_palloc(v->pool, v->nflows * sizeof(ngx_mc_flow_def_t *));
+    if (flows == NULL) {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < v->nflows; i++) {
-        names[i].flow = v->flows[i];
-        names[i].index = i;
-    }
+    ngx_memcpy(flows, v->flows, v->nflows * sizeof(ngx_mc_flow_def_t *));
 
-    ngx_qsort(names, v->nflows, sizeof(ngx_mc_flow_name_t),
-              ngx_mc_validate_cmp_names);
+    ngx_qsort(flows, v->nflows, sizeof(ngx_mc_flow_def_t *),
+              ngx_mc_validate_cmp_flows);
 
     for (i = 1; i < v->nflows; i++) {
-        flow = names[i].flow;
-        prev = names[i - 1].flow;
+        flow = flows[i];
+        prev = flows[i - 1];
 
         if (ngx_mc_validate_cmp_str(&flow->name, &prev->name) == 0) {
             ngx_mc_validate_log(v, NGX_LOG_EMERG, &flow->file, flow->line,
@@ -491,7 +487,6 @@ ngx_mc_validate_collect(ngx_mc_validate_t *v, ngx_uint_t nflow,
         bind->def = def;
         bind->flow = v->flows[nflow];
         bind->nflow = nflow;
-        bind->order = v->binds.nelts;
         bind->kind = kind;
         bind->port = def->port;
 
@@ -607,7 +602,7 @@ ngx_mc_validate_port(ngx_mc_validate_t *v, ngx_mc_bind_t *binds, ngx_uint_t n,
                 continue;
             }
 
-            if (a->order < b->order) {
+            if (ngx_mc_validate_before(a, b)) {
                 later = b;
                 b = a;
                 a = later;
@@ -631,7 +626,8 @@ ngx_mc_validate_port(ngx_mc_validate_t *v, ngx_mc_bind_t *binds, ngx_uint_t n,
 }
 
 
-/* checks n endpoints of one kind and address, returns the first in order */
+/* checks n endpoints of one kind and address, returns what stands first in
+   the configuration */
 
 static ngx_mc_bind_t *
 ngx_mc_validate_sharers(ngx_mc_validate_t *v, ngx_mc_bind_t *binds,
@@ -645,11 +641,13 @@ ngx_mc_validate_sharers(ngx_mc_validate_t *v, ngx_mc_bind_t *binds,
 
     for (i = 1; i < n; i++) {
 
-        if (binds[i].order < first->order) {
+        if (ngx_mc_validate_before(&binds[i], first)) {
             second = first;
             first = &binds[i];
 
-        } else if (second == NULL || binds[i].order < second->order) {
+        } else if (second == NULL
+                   || ngx_mc_validate_before(&binds[i], second))
+        {
             second = &binds[i];
         }
     }
@@ -755,7 +753,8 @@ ngx_mc_validate_options(ngx_mc_validate_t *v, ngx_mc_bind_t *bind,
     ngx_mc_bind_t *first, ngx_uint_t flag)
 {
     u_char           *p, name[NGX_MC_VALIDATE_NAME_LEN];
-    ngx_int_t         a, b;
+    u_char           *one, *two;
+    ngx_uint_t        same;
     ngx_mc_param_t   *prm;
 
     for (prm = ngx_mc_params; prm->name.len; prm++) {
@@ -764,12 +763,22 @@ ngx_mc_validate_options(ngx_mc_validate_t *v, ngx_mc_bind_t *bind,
             continue;
         }
 
-        /* these are all NGX_MC_PARAM_INT */
+        one = (u_char *) &bind->def->params + prm->offset;
+        two = (u_char *) &first->def->params + prm->offset;
 
-        a = *(ngx_int_t *) ((u_char *) &bind->def->params + prm->offset);
-        b = *(ngx_int_t *) ((u_char *) &first->def->params + prm->offset);
+        if (ngx_mc_param_is_int(prm->kind)) {
+            same = (*(ngx_int_t *) one == *(ngx_int_t *) two);
 
-        if (a == b) {
+        } else {
+
+            /* NGX_MC_PARAM_STRING, there are no others */
+
+            same = (ngx_mc_validate_cmp_str((ngx_str_t *) one,
+                                            (ngx_str_t *) two)
+                    == 0);
+        }
+
+        if (same) {
             continue;
         }
 
@@ -965,22 +974,36 @@ ngx_mc_validate_cmp_str(ngx_str_t *a, ngx_str_t *b)
 }
 
 
-static int ngx_libc_cdecl
-ngx_mc_validate_cmp_names(const void *one, const void *two)
+/* files that are included come in the order of their names, mostly */
+
+static ngx_int_t
+ngx_mc_validate_cmp_places(ngx_str_t *file1, ngx_uint_t line1,
+    ngx_str_t *file2, ngx_uint_t line2)
 {
-    ngx_int_t            rc;
-    ngx_mc_flow_name_t  *a, *b;
+    ngx_int_t  rc;
 
-    a = (ngx_mc_flow_name_t *) one;
-    b = (ngx_mc_flow_name_t *) two;
+    rc = ngx_mc_validate_cmp_str(file1, file2);
 
-    rc = ngx_mc_validate_cmp_str(&a->flow->name, &b->flow->name);
+    return rc ? rc : (ngx_int_t) line1 - (ngx_int_t) line2;
+}
+
+
+static int ngx_libc_cdecl
+ngx_mc_validate_cmp_flows(const void *one, const void *two)
+{
+    ngx_int_t           rc;
+    ngx_mc_flow_def_t  *a, *b;
+
+    a = *(ngx_mc_flow_def_t **) one;
+    b = *(ngx_mc_flow_def_t **) two;
+
+    rc = ngx_mc_validate_cmp_str(&a->name, &b->name);
 
     if (rc == 0) {
-        return (a->index < b->index) ? -1 : 1;
+        rc = ngx_mc_validate_cmp_places(&a->file, a->line, &b->file, b->line);
     }
 
-    return (rc < 0) ? -1 : 1;
+    return (rc < 0) ? -1 : (rc > 0);
 }
 
 
@@ -1002,12 +1025,17 @@ ngx_mc_validate_cmp_outputs(const void *one, const void *two)
     }
 
     if (rc == 0) {
-        return (a < b) ? -1 : 1;
+        rc = (a < b) ? -1 : (a > b);
     }
 
-    return (rc < 0) ? -1 : 1;
+    return (rc < 0) ? -1 : (rc > 0);
 }
 
+
+/*
+ * Those that may share a port come together: by address and kind, then
+ * listeners of one direction and streamid, and the sources of one flow.
+ */
 
 static int ngx_libc_cdecl
 ngx_mc_validate_cmp_binds(const void *one, const void *two)
@@ -1040,8 +1068,13 @@ ngx_mc_validate_cmp_binds(const void *one, const void *two)
         rc = ngx_mc_validate_cmp_str(&a->resource, &b->resource);
     }
 
+    if (rc == 0 && a->kind == NGX_MC_BIND_MULTICAST) {
+        rc = (ngx_int_t) a->nflow - (ngx_int_t) b->nflow;
+    }
+
     if (rc == 0) {
-        rc = (ngx_int_t) a->order - (ngx_int_t) b->order;
+        rc = ngx_mc_validate_cmp_places(&a->def->file, a->def->line,
+                                        &b->def->file, b->def->line);
     }
 
     return (rc < 0) ? -1 : (rc > 0);

@@ -11,12 +11,15 @@
 #define NGX_MC_RTP_PACE_TICK     1000      /* us */
 #define NGX_MC_RTP_PACE_MARGIN   2000      /* above what was the latest */
 #define NGX_MC_RTP_PACE_LIMIT    100000
-#define NGX_MC_RTP_PACE_WINDOW   1000000
+
+/* how long is looked back; shorter in the beginning */
+#define NGX_MC_RTP_PACE_FIRST    100000
+#define NGX_MC_RTP_PACE_WINDOW   3200000
 
 /*
- * How fast the delay may shrink, us a window.  Clocks of encoders may be off
- * by 30 ppm (ISO/IEC 13818-1, 2.4.2.1), cheap ones by more; a receiver must
- * still be able to follow.
+ * How fast the delay may shrink, us a second.  Clocks of encoders may be off
+ * by 30 ppm (ISO/IEC 13818-1, 2.4.2.1), cheap ones by more, and a receiver
+ * must still be able to follow.
  */
 #define NGX_MC_RTP_PACE_SLEW     200
 
@@ -29,6 +32,8 @@
 
 
 static int64_t ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt,
+    int64_t now);
+static void ngx_mc_rtp_pace_follow(ngx_mc_rtp_pace_t *p, int64_t behind,
     int64_t now);
 static ngx_int_t ngx_mc_rtp_pace_room(ngx_mc_rtp_pace_t *p, ngx_uint_t n);
 static void ngx_mc_rtp_pace_flush(ngx_mc_rtp_pace_t *p, ngx_uint_t n);
@@ -127,16 +132,10 @@ ngx_mc_rtp_pace(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkts, ngx_uint_t n)
 }
 
 
-/*
- * The offset between the sender's clock and ours is such that the latest
- * packet of a second is still in time.  One that comes later takes the offset
- * with it, as the receiver has seen that delay then; back it goes slowly.
- */
-
 static int64_t
 ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt, int64_t now)
 {
-    int64_t     t, due, behind, target;
+    int64_t     t, due;
     ngx_uint_t  clock;
 
     if (pkt->media != NGX_MC_NO_TIME) {
@@ -148,53 +147,38 @@ ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt, int64_t now)
         t = pkt->origin;
     }
 
-    behind = now - t;
-
     if (clock == p->clock && !pkt->discontinuity) {
         due = t + p->offset;
+
+    } else if (p->clock == NGX_MC_RTP_PACE_NONE) {
+        due = now + p->lead;
 
     } else {
 
         /* another clock: the origin tells how much time has passed */
 
-        due = (p->clock == NGX_MC_RTP_PACE_NONE)
-              ? now + p->lead : p->last + (pkt->origin - p->origin);
-
-        p->clock = clock;
-        p->offset = due - t;
-        p->latest = behind;
-        p->window = now + NGX_MC_RTP_PACE_WINDOW;
+        due = p->last + (pkt->origin - p->origin);
     }
 
     if (due > now + p->limit || due < now - p->limit) {
 
-        /* a pause, or a jump of a clock that nothing told of */
+        /* after a pause, or a jump that nothing told of */
 
         due = now + p->lead;
+    }
 
+    p->clock = clock;
+
+    if (due != t + p->offset) {
         p->offset = due - t;
-        p->latest = behind;
-        p->window = now + NGX_MC_RTP_PACE_WINDOW;
+        p->latest = now - t;
+        p->previous[0] = now - t;
+        p->previous[1] = now - t;
+        p->span = NGX_MC_RTP_PACE_FIRST;
+        p->window = now + p->span;
     }
 
-    if (due < now) {
-        due = now;
-        p->offset = behind;
-    }
-
-    p->latest = ngx_max(p->latest, behind);
-
-    if (now >= p->window) {
-
-        target = p->latest + NGX_MC_RTP_PACE_MARGIN;
-
-        p->offset = (target > p->offset)
-                    ? target
-                    : ngx_max(target, p->offset - NGX_MC_RTP_PACE_SLEW);
-
-        p->latest = behind;
-        p->window = now + NGX_MC_RTP_PACE_WINDOW;
-    }
+    ngx_mc_rtp_pace_follow(p, now - t, now);
 
     /* media time may be corrected back a little, datagrams keep their order */
 
@@ -206,6 +190,43 @@ ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt, int64_t now)
     p->origin = pkt->origin;
 
     return due;
+}
+
+
+/*
+ * The offset between the sender's clock and ours is such that packets are
+ * mostly in time: as far behind as some were in each of the last windows.
+ * One delay alone, of a busy machine say, is in two of the three at most and
+ * is to pass without a trace.
+ */
+
+static void
+ngx_mc_rtp_pace_follow(ngx_mc_rtp_pace_t *p, int64_t behind, int64_t now)
+{
+    int64_t  target;
+
+    p->latest = ngx_max(p->latest, behind);
+
+    if (now < p->window) {
+        return;
+    }
+
+    target = ngx_min(p->previous[0], p->previous[1]);
+    target = ngx_min(target, p->latest) + NGX_MC_RTP_PACE_MARGIN;
+
+    if (p->offset < target) {
+        p->offset = target;
+
+    } else {
+        p->offset -= ngx_min(p->offset - target,
+                             p->span * NGX_MC_RTP_PACE_SLEW / 1000000);
+    }
+
+    p->previous[1] = p->previous[0];
+    p->previous[0] = p->latest;
+    p->latest = behind;
+    p->span = ngx_min(p->span * 2, NGX_MC_RTP_PACE_WINDOW);
+    p->window = now + p->span;
 }
 
 

@@ -41,10 +41,12 @@ typedef struct {
     /* all in us */
     int64_t                  lead;         /* from arrival to departure */
     int64_t                  limit;        /* nothing is held for longer */
-    int64_t                  offset;       /* from sender's time to ours */
-    int64_t                  latest;       /* the most a packet of this window
-                                              was behind the sender's time */
-    int64_t                  window;       /* end of it */
+    int64_t                  offset;       /* from the sender's time to ours */
+    int64_t                  latest;       /* the most that a packet of this
+                                              window was behind its time, */
+    int64_t                  previous[2];  /* and of the windows before */
+    int64_t                  window;       /* end of this one */
+    int64_t                  span;         /* and its length */
     int64_t                  last;         /* the last due time given, */
     int64_t                  origin;       /* and of which packet */
     ngx_uint_t               clock;        /* which the offset is of */

@@ -187,6 +187,18 @@ ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep)
         }
     }
 
+    /*
+     * Outputs may be more than there are ports.  These sockets receive
+     * nothing, and so may share theirs with one another.
+     */
+
+    value = 1;
+
+    if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(int)) == -1) {
+        (void) ngx_mc_udp_failed(ep, s, "setsockopt(SO_REUSEADDR)");
+        return (ngx_socket_t) -1;
+    }
+
     ngx_mc_udp_buffer(s, SO_SNDBUFFORCE, SO_SNDBUF, NGX_MC_UDP_SNDBUF);
 
     /* nothing is read here: what a receiver sends back is to take no memory,

@@ -40,7 +40,7 @@ typedef struct {
     int64_t                 emptied;       /* us: nothing was left to read */
     int64_t                 heard;         /* any datagram */
     int64_t                 accepted;      /* one that was taken */
-    int64_t                 complained;    /* one that was malformed, 0 */
+    int64_t                 complained;    /* one that was malformed; 0 */
 
     ngx_uint_t              ifindex;       /* IPv6 groups; 0: any */
     uint32_t                overflows;     /* as the kernel counts them */
@@ -54,6 +54,7 @@ typedef struct {
     socklen_t               peer_len;
 
     ngx_mc_rtp_reorder_t   *reorder;       /* NULL: UDP */
+    uint32_t                ssrc;          /* of the last that was taken */
 
     unsigned                denied:1;      /* sender is not on the list */
     unsigned                up:1;

@@ -30,6 +30,13 @@
  */
 #define NGX_MC_UDP_CLAIM     250000
 
+/*
+ * With so many outputs it pays to lay datagrams that came one by one side by
+ * side: each output then sends them as one piece of memory.
+ */
+#define NGX_MC_UDP_FANOUT    4
+#define NGX_MC_UDP_SMALL     2048
+
 /* a little more than a page apart, or all would share a set in the caches */
 #define NGX_MC_UDP_STRIDE    (NGX_MC_UDP_DATAGRAM + 2 * NGX_CPU_CACHE_LINE)
 
@@ -72,6 +79,8 @@ static void ngx_mc_udp_refusals(ngx_mc_udp_source_t *s);
 
 static u_char          ngx_mc_udp_buffers[NGX_MC_UDP_MESSAGES]
                                          [NGX_MC_UDP_STRIDE];
+static u_char          ngx_mc_udp_row[NGX_MC_UDP_MESSAGES * NGX_MC_UDP_SMALL];
+static u_char         *ngx_mc_udp_row_last;
 static struct mmsghdr  ngx_mc_udp_messages[NGX_MC_UDP_MESSAGES];
 static struct iovec    ngx_mc_udp_vectors[NGX_MC_UDP_MESSAGES];
 static ngx_sockaddr_t  ngx_mc_udp_senders[NGX_MC_UDP_MESSAGES];
@@ -198,6 +207,8 @@ ngx_mc_udp_drain(ngx_mc_udp_source_t *s)
 
             s->heard = now;
 
+            ngx_mc_udp_row_last = ngx_mc_udp_row;
+
             for (i = 0; i < n; i++) {
                 ngx_mc_udp_message(s, &ngx_mc_udp_messages[i], now, shift);
             }
@@ -306,6 +317,15 @@ ngx_mc_udp_message(ngx_mc_udp_source_t *s, struct mmsghdr *m, int64_t now,
 
     p = msg->msg_iov->iov_base;
 
+    if (s->endpoint->pipeline->noutputs >= NGX_MC_UDP_FANOUT
+        && len <= NGX_MC_UDP_SMALL)
+    {
+        ngx_memcpy(ngx_mc_udp_row_last, p, len);
+
+        p = ngx_mc_udp_row_last;
+        ngx_mc_udp_row_last += len;
+    }
+
     for ( /* void */ ; n; n--) {
 
         if (s->endpoint->banned && ngx_mc_udp_banned(s)) {
@@ -387,6 +407,16 @@ ngx_mc_udp_session(ngx_mc_udp_source_t *s, ngx_mc_packet_t *pkt,
     ngx_int_t   rc;
     ngx_uint_t  refused;
 
+    /* one session may come from several addresses, to be received twice */
+
+    if (other && pkt->ssrc != s->ssrc && s->up
+        && now - s->accepted < NGX_MC_UDP_CLAIM)
+    {
+        ngx_mc_udp_refuse(NGX_MC_REJECTED_BUSY, 1, msg,
+                          "another sender is active");
+        return;
+    }
+
     rc = ngx_mc_rtp_reorder_push(s->reorder, pkt, now, ngx_mc_udp_emit, s);
 
     if (rc == NGX_ERROR) {
@@ -418,7 +448,7 @@ ngx_mc_udp_session(ngx_mc_udp_source_t *s, ngx_mc_packet_t *pkt,
         return;
     }
 
-    /* one session may come from several addresses, to be received twice */
+    s->ssrc = pkt->ssrc;
 
     ngx_mc_udp_accepted(s, msg, other && rc == NGX_MC_RTP_RESTARTED, now);
 }
@@ -496,6 +526,7 @@ ngx_mc_udp_down(ngx_mc_udp_source_t *s, const char *text)
 {
     s->up = 0;
     s->peer_len = 0;
+    s->complained = 0;
 
     if (s->silence.timer_set) {
         ngx_del_timer(&s->silence);
@@ -607,7 +638,7 @@ ngx_mc_udp_refusals(ngx_mc_udp_source_t *s)
                                  r->peer_len, "%ui datagram%s refused: %s",
                                  r->n, r->n == 1 ? "" : "s", r->text);
 
-        if (i == NGX_MC_REJECTED_MALFORMED) {
+        if (i == NGX_MC_REJECTED_MALFORMED && s->up) {
             s->complained = s->heard;
         }
 

@@ -14,8 +14,8 @@
 #endif
 
 
-/* what is given to the kernel at once: two iovecs a datagram, header and
-   payload, and 1024 of them are the kernel's limit for a train */
+/* datagrams that are given to the kernel at once; two iovecs each, header and
+   payload, and 64 of them in a train: far from the kernel's limit of 1024 */
 #define NGX_MC_UDP_BATCH  512
 
 /* how often a datagram is tried when the kernel tells of earlier ones */
@@ -26,17 +26,18 @@
 
 
 typedef struct {
-    ngx_uint_t           iov;              /* the first one */
-    uint32_t             niov;
+    u_char              *header;           /* of RTP, or NULL */
+    u_char              *data;
+    uint32_t             len;
     uint32_t             size;             /* header included */
-    uint32_t             payload;
+    uint32_t             payload;          /* as it is counted */
 } ngx_mc_udp_datagram_t;
 
 
 static void ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u,
     ngx_mc_packet_t *pkt);
-static void ngx_mc_udp_add(ngx_mc_udp_output_t *u, u_char *header,
-    size_t header_len, u_char *data, size_t len, size_t payload);
+static void ngx_mc_udp_add(u_char *header, u_char *data, size_t len,
+    size_t payload);
 static uint32_t ngx_mc_udp_timestamp(ngx_mc_udp_output_t *u,
     ngx_mc_packet_t *pkt);
 static void ngx_mc_udp_flush(ngx_mc_udp_output_t *u);
@@ -48,12 +49,11 @@ static ngx_int_t ngx_mc_udp_send_error(ngx_mc_udp_output_t *u, ngx_uint_t k,
 /* one batch of one output at a time: all run in one thread */
 
 static ngx_mc_udp_datagram_t  ngx_mc_udp_datagrams[NGX_MC_UDP_BATCH];
-static struct iovec           ngx_mc_udp_iovs[NGX_MC_UDP_BATCH * 2];
+static ngx_uint_t             ngx_mc_udp_ndatagrams;
 static u_char                 ngx_mc_udp_headers[NGX_MC_UDP_BATCH]
                                                 [NGX_MC_RTP_HEADER];
-static ngx_uint_t             ngx_mc_udp_ndatagrams;
-static ngx_uint_t             ngx_mc_udp_niovs;
 
+static struct iovec           ngx_mc_udp_iovs[NGX_MC_UDP_BATCH * 2];
 static struct mmsghdr         ngx_mc_udp_msgs[NGX_MC_UDP_BATCH];
 static ngx_uint_t             ngx_mc_udp_firsts[NGX_MC_UDP_BATCH + 1];
 
@@ -97,7 +97,7 @@ ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u, ngx_mc_packet_t *pkt)
     if (u->keep && pkt->rtp) {
 
         if (!u->set_pt) {
-            ngx_mc_udp_add(u, NULL, 0, pkt->rtp, pkt->rtp_len, pkt->len);
+            ngx_mc_udp_add(NULL, pkt->rtp, pkt->rtp_len, pkt->len);
             return;
         }
 
@@ -109,8 +109,7 @@ ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u, ngx_mc_packet_t *pkt)
 
         header[1] = (header[1] & 0x80) | u->pt;
 
-        ngx_mc_udp_add(u, header, NGX_MC_RTP_HEADER,
-                       pkt->rtp + NGX_MC_RTP_HEADER,
+        ngx_mc_udp_add(header, pkt->rtp + NGX_MC_RTP_HEADER,
                        pkt->rtp_len - NGX_MC_RTP_HEADER, pkt->len);
         return;
     }
@@ -127,7 +126,7 @@ ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u, ngx_mc_packet_t *pkt)
                 ngx_mc_udp_flush(u);
             }
 
-            ngx_mc_udp_add(u, NULL, 0, p, size, size);
+            ngx_mc_udp_add(NULL, p, size, size);
 
             p += size;
             len -= size;
@@ -158,7 +157,7 @@ ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u, ngx_mc_packet_t *pkt)
             marker = 0;
         }
 
-        ngx_mc_udp_add(u, header, NGX_MC_RTP_HEADER, p, size, size);
+        ngx_mc_udp_add(header, p, size, size);
 
         p += size;
         len -= size;
@@ -167,32 +166,17 @@ ngx_mc_udp_send_packet(ngx_mc_udp_output_t *u, ngx_mc_packet_t *pkt)
 
 
 static void
-ngx_mc_udp_add(ngx_mc_udp_output_t *u, u_char *header, size_t header_len,
-    u_char *data, size_t len, size_t payload)
+ngx_mc_udp_add(u_char *header, u_char *data, size_t len, size_t payload)
 {
-    struct iovec           *iov;
     ngx_mc_udp_datagram_t  *d;
 
     d = &ngx_mc_udp_datagrams[ngx_mc_udp_ndatagrams++];
 
-    d->iov = ngx_mc_udp_niovs;
-    d->size = header_len + len;
+    d->header = header;
+    d->data = data;
+    d->len = len;
+    d->size = header ? len + NGX_MC_RTP_HEADER : len;
     d->payload = payload;
-
-    iov = &ngx_mc_udp_iovs[ngx_mc_udp_niovs];
-
-    if (header_len) {
-        iov->iov_base = header;
-        iov->iov_len = header_len;
-        iov++;
-    }
-
-    iov->iov_base = data;
-    iov->iov_len = len;
-    iov++;
-
-    ngx_mc_udp_niovs = iov - ngx_mc_udp_iovs;
-    d->niov = ngx_mc_udp_niovs - d->iov;
 }
 
 
@@ -326,7 +310,6 @@ ngx_mc_udp_flush(ngx_mc_udp_output_t *u)
     }
 
     ngx_mc_udp_ndatagrams = 0;
-    ngx_mc_udp_niovs = 0;
 }
 
 
@@ -335,64 +318,86 @@ ngx_mc_udp_flush(ngx_mc_udp_output_t *u)
 static ngx_uint_t
 ngx_mc_udp_trains(ngx_mc_udp_output_t *u, ngx_uint_t i)
 {
-    size_t                  total;
-    ngx_uint_t              k, n, niov;
+    size_t                  total, size;
+    ngx_uint_t              n, segments;
+    struct iovec           *iov, *first;
     struct msghdr          *msg;
     struct cmsghdr         *cmsg;
-    ngx_mc_udp_datagram_t  *d;
+    ngx_mc_udp_datagram_t  *d, *last;
 
-    for (n = 0; i < ngx_mc_udp_ndatagrams; n++) {
+    iov = ngx_mc_udp_iovs;
 
-        d = &ngx_mc_udp_datagrams[i];
+    d = &ngx_mc_udp_datagrams[i];
+    last = &ngx_mc_udp_datagrams[ngx_mc_udp_ndatagrams];
 
-        total = d->size;
-        niov = d->niov;
-        k = i + 1;
+    for (n = 0; d < last; n++) {
 
-        if (u->gso) {
-            while (k < ngx_mc_udp_ndatagrams
-                   && k - i < NGX_MC_UDP_SEGMENTS
-                   && ngx_mc_udp_datagrams[k].size <= d->size
-                   && total + ngx_mc_udp_datagrams[k].size <= NGX_MC_UDP_TRAIN)
+        ngx_mc_udp_firsts[n] = d - ngx_mc_udp_datagrams;
+
+        first = iov;
+        size = d->size;
+        total = 0;
+        segments = 0;
+
+        do {
+
+            if (d->header) {
+                iov->iov_base = d->header;
+                iov->iov_len = NGX_MC_RTP_HEADER;
+                iov++;
+
+            } else if (iov > first
+                       && (u_char *) iov[-1].iov_base + iov[-1].iov_len
+                          == d->data)
             {
-                total += ngx_mc_udp_datagrams[k].size;
-                niov += ngx_mc_udp_datagrams[k].niov;
+                /* they arrived as a train */
 
-                if (ngx_mc_udp_datagrams[k++].size < d->size) {
-                    break;
-                }
+                iov[-1].iov_len += d->len;
+                goto next;
             }
-        }
+
+            iov->iov_base = d->data;
+            iov->iov_len = d->len;
+            iov++;
+
+        next:
+
+            total += d->size;
+            segments++;
+            d++;
+
+        } while (u->gso
+                 && d < last
+                 && d[-1].size == size
+                 && d->size <= size
+                 && segments < NGX_MC_UDP_SEGMENTS
+                 && total + d->size <= NGX_MC_UDP_TRAIN);
 
         msg = &ngx_mc_udp_msgs[n].msg_hdr;
 
         msg->msg_name = NULL;
         msg->msg_namelen = 0;
-        msg->msg_iov = &ngx_mc_udp_iovs[d->iov];
-        msg->msg_iovlen = niov;
+        msg->msg_iov = first;
+        msg->msg_iovlen = iov - first;
         msg->msg_flags = 0;
 
-        if (k - i > 1) {
-            msg->msg_control = ngx_mc_udp_controls[n].data;
-            msg->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-
-            cmsg = CMSG_FIRSTHDR(msg);
-            cmsg->cmsg_level = IPPROTO_UDP;
-            cmsg->cmsg_type = UDP_SEGMENT;
-            cmsg->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-            *(uint16_t *) CMSG_DATA(cmsg) = (uint16_t) d->size;
-
-        } else {
+        if (segments == 1) {
             msg->msg_control = NULL;
             msg->msg_controllen = 0;
+            continue;
         }
 
-        ngx_mc_udp_firsts[n] = i;
+        msg->msg_control = ngx_mc_udp_controls[n].data;
+        msg->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
 
-        i = k;
+        cmsg = CMSG_FIRSTHDR(msg);
+        cmsg->cmsg_level = IPPROTO_UDP;
+        cmsg->cmsg_type = UDP_SEGMENT;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+        *(uint16_t *) CMSG_DATA(cmsg) = (uint16_t) size;
     }
 
-    ngx_mc_udp_firsts[n] = i;
+    ngx_mc_udp_firsts[n] = ngx_mc_udp_ndatagrams;
 
     return n;
 }

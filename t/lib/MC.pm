@@ -88,6 +88,10 @@ sub new {
         ports => {}, procs => [], allowed => [], seq => 0, runs => 0,
     }, $class;
 
+    # inside a user namespace there is only one user
+
+    $self->{user} = '' if ($ENV{MC_OWN_NETWORK} || '') eq 'user';
+
     $self->{log} = 'debug' if $ENV{MC_DEBUG};
     $self->{asan} = $ENV{MC_ASAN} ? 1 : 0;
 
@@ -395,6 +399,38 @@ sub _sanitizer_env {
         . ':abort_on_error=0:detect_odr_violation=0';
     $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/asan/report"
         . ':print_stacktrace=1';
+}
+
+
+=head1 NETWORK
+
+=head2 MC::own_network()
+
+Starts the test again in a network namespace of its own, with lo and a pair
+mcv0 (10.77.0.1, fd77::1) and mcv1, as IPv6 multicast does not work over lo.
+Skips the test where that is not allowed.  Call it first.
+
+=cut
+
+sub own_network {
+    return if $ENV{MC_OWN_NETWORK};
+
+    my @unshare = $> == 0 ? ('unshare', '-n') : ('unshare', '-U', '-r', '-n');
+
+    my $setup = 'ip link set lo up'
+        . ' && ip link add mcv0 type veth peer name mcv1'
+        . ' && ip link set mcv0 up && ip link set mcv1 up'
+        . ' && ip addr add 10.77.0.1/24 dev mcv0'
+        . ' && ip -6 addr add fd77::1/64 dev mcv0 nodad';
+
+    if (system("@unshare sh -c '$setup' >/dev/null 2>&1")) {
+        plan(skip_all => 'cannot make a network namespace');
+    }
+
+    $ENV{MC_OWN_NETWORK} = $> == 0 ? 'root' : 'user';
+
+    exec @unshare, 'sh', '-c', "($setup) && exec \"\$0\" \"\$@\"", $^X,
+         (map { "-I$_" } @INC), $0, @ARGV;
 }
 
 

@@ -37,6 +37,7 @@ static void mc_signal(int signo);
 static double mc_number(const char *text);
 static void mc_srt_local(mc_url_t *u, mc_addr_t *a, mc_addr_t *peer);
 static void mc_udp_options(mc_url_t *u, int fd, mc_addr_t *a);
+static void mc_udp_scope(mc_addr_t *a);
 
 
 mc_opt_t               opt;
@@ -129,6 +130,7 @@ static mc_option_t  mc_values[] = {
     { "gather", 'd', &opt.gather },
     { "skip", 'd', &opt.skip },
     { "pes", 'd', &opt.pes },
+    { "stagger", 'd', &opt.stagger },
     { "tick", 'u', &opt.tick },
     { "size", 'n', &opt.size },
     { "count", 'n', &opt.count },
@@ -195,8 +197,8 @@ mc_usage(void)
 "\n"
 "URL: srt://host:port?mode=...&latency=MS&passphrase=...&streamid=...\n"
 "     rtp://host:port, udp://host:port (also groups and [IPv6])\n"
-"An empty host listens.  One JSON line ends the output of each;\n"
-"SIGTERM and SIGINT end it early.  Exit status: 0 done, 1 failed or nothing\n"
+"An empty host listens.  One JSON line ends the output of each\n"
+"command; SIGTERM and SIGINT end it early.  Exit status: 0 done, 1 failed or nothing\n"
 "received, 2 wrong usage.\n"
 "\n"
 "send:  --rate BPS (10m; 0 as fast as possible), --packets N, --seconds S,\n"
@@ -204,7 +206,8 @@ mc_usage(void)
 "       receivers; SRT caller: N connections; else ports P..P+N-1),\n"
 "       --tick US between wake-ups (1000), --burst N datagrams at once,\n"
 "       --id N marks the stream, --mix adds null packets and an unknown PID,\n"
-"       --pes MS between PES packets and PCRs (30), --md5, --pcr-start N, --bind ADDR[:PORT], --iface NAME|ADDR, --ttl N,\n"
+"       --pes MS between PES packets and PCRs (30), --md5, --pcr-start N,\n"
+"       --bind ADDR[:PORT], --iface NAME|ADDR, --ttl N,\n"
 "       --wait S for the connection (10), --nowait, --reconnect,\n"
 "       --linger S before closing (latency + 0.3)\n"
 "  misbehave: --reorder P, --dup P, --drop P (0..1), --seed N, --garbage,\n"
@@ -218,7 +221,7 @@ mc_usage(void)
 "       --each lists every receiver, --md5, --file FILE, --keep after the\n"
 "       peers are gone, --reconnect, --remuxed (find the records anywhere),\n"
 "       --iface, --source ADDR, --rcvbuf BYTES, --skip S (no delays from the\n"
-"       first seconds)\n"
+"       first seconds), --stagger MS between SRT callers\n"
 "  thin: --light (datagram numbers only), --poll MS, --slack US, --gro\n"
 "flood: --seconds S, --rate N a second, --streamid X,\n"
 "       --kind full|induction|nocookie|garbage\n"
@@ -1192,6 +1195,7 @@ mc_udp_sender(mc_url_t *u, int port, mc_addr_t *peer)
     }
 
     mc_udp_options(u, fd, peer);
+    mc_udp_scope(peer);
 
     mc_srt_local(u, &local, peer);
 
@@ -1209,6 +1213,24 @@ mc_udp_sender(mc_url_t *u, int port, mc_addr_t *peer)
 }
 
 
+/* link-local groups mean nothing without an interface */
+
+static void
+mc_udp_scope(mc_addr_t *a)
+{
+    struct in_addr        ip;
+    struct sockaddr_in6  *sin6;
+
+    if (a->sa.ss_family == AF_INET6 && mc_addr_multicast(a)) {
+        sin6 = (struct sockaddr_in6 *) &a->sa;
+
+        if (sin6->sin6_scope_id == 0) {
+            sin6->sin6_scope_id = mc_ifindex(opt.iface, &ip);
+        }
+    }
+}
+
+
 int
 mc_udp_receiver(mc_url_t *u, int port)
 {
@@ -1222,6 +1244,7 @@ mc_udp_receiver(mc_url_t *u, int port)
     struct group_source_req   gsr;
 
     mc_resolve(&a, u->host, port, 1);
+    mc_udp_scope(&a);
 
     fd = socket(a.sa.ss_family, SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0);
     if (fd == -1) {

@@ -97,6 +97,7 @@ typedef struct {
     double             gather;
     double             skip;
     double             pes;
+    double             stagger;
     uint64_t           tick;
     unsigned           size;
     unsigned           count;

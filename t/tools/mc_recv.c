@@ -167,6 +167,12 @@ mc_recv_open(mc_receiver_t *r)
     share = (r->n > 1 && !opt.own_ports) ? &r->share : NULL;
 
     for (i = 0; i < r->n; i++) {
+
+        if (i && opt.stagger > 0) {
+            r->from[i].retry = mc_now() + i * opt.stagger * 1e6;
+            continue;
+        }
+
         r->from[i].srt = mc_srt_connect(r->url, r->from[i].port, share);
     }
 }

@@ -216,7 +216,8 @@ main(void)
     bad("name=a/b", "\"name\"");
     bad("name=a%00", "\"name\"");
     bad("name=%C3%A4", "\"name\"");
-    bad("name=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    bad("name=" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "\"name\"");
     bad("nam=a", "unknown");
     bad("a", "unknown");
