@@ -86,10 +86,15 @@ struct ngx_mc_endpoint_s {
 
     ngx_mc_endpoint_type_t *type;
     ngx_mc_endpoint_stat_t *stat;
+    void                   *data;            /* the type's */
+
+    /* looked at for each batch: in the first cache line */
+    unsigned                connected:1;
+    unsigned                opened:1;        /* type->open() was called */
+    unsigned                banned:1;
+
     ngx_pool_t             *pool;            /* the flow's */
     ngx_log_t              *log;
-
-    void                   *data;            /* the type's */
 
     struct sockaddr        *sockaddr;        /* of the remote, or local for
                                                 those who listen or receive */
@@ -112,10 +117,6 @@ struct ngx_mc_endpoint_s {
     uint64_t                dropped_seen;
 
     ngx_mc_event_merge_t   *merge[NGX_MC_EVENT_N];
-
-    unsigned                opened:1;        /* type->open() was called */
-    unsigned                banned:1;
-    unsigned                connected:1;
 };
 
 

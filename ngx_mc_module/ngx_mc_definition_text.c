@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_mc_definition.h>
+#include <ngx_mc_param.h>
 
 
 /*

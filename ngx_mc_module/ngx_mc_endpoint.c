@@ -52,6 +52,11 @@ ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
 {
     ngx_mc_endpoint_stat_reset(ep->stat);
 
+    if (ep->stat->protocol != ep->def->protocol) {
+        ngx_memzero(&ep->stat->u, sizeof(ep->stat->u));
+        ep->stat->protocol = ep->def->protocol;
+    }
+
     ep->bytes_seen = ep->stat->bytes;
     ep->dropped_seen = ep->stat->dropped_packets;
 
@@ -601,7 +606,7 @@ ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep)
 
         if (ep->def->direction == NGX_MC_OUTPUT) {
             ngx_mc_endpoint_event(ep, NGX_MC_EVENT_SLOW_OUTPUT, NULL,
-                                  "%uL packets dropped, the queue is full",
+                                  "%uL packets could not be sent in time",
                                   n);
         }
     }

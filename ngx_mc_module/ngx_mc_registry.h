@@ -27,7 +27,7 @@
  */
 
 
-/* changes with every change of the structures below */
+/* raised with every change of the structures below */
 #define NGX_MC_REGISTRY_LAYOUT   1
 
 /* "[IPv6]:port" and a zero */
@@ -127,6 +127,7 @@ struct ngx_mc_endpoint_stat_s {
     ngx_atomic_t            sequence;
 
     uint32_t                state;             /* NGX_MC_STATE_* */
+    uint32_t                protocol;          /* that "u" is of; 0: none */
     uint32_t                npeers;
     ngx_mc_peer_stat_t     *peers;
     int64_t                 connected_at;      /* ms since epoch, 0: null */

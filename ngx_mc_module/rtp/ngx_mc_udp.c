@@ -63,12 +63,15 @@ static ngx_int_t ngx_mc_udp_failed(ngx_mc_endpoint_t *ep, ngx_socket_t s,
 ngx_socket_t
 ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep, ngx_uint_t *ifindex)
 {
-    int                     on, level;
+    int                     on;
     int64_t                 size;
+    ngx_uint_t              group;
     ngx_socket_t            s;
     ngx_mc_udp_interface_t  in;
 
     *ifindex = 0;
+
+    group = ngx_mc_udp_is_group(ep->sockaddr);
 
     if (ngx_mc_udp_interface(ep, &in) != NGX_OK) {
         return (ngx_socket_t) -1;
@@ -82,54 +85,18 @@ ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep, ngx_uint_t *ifindex)
     }
 
 #if (NGX_HAVE_INET6)
-    if (ep->sockaddr->sa_family == AF_INET6 && in.index == 0
-        && ngx_mc_udp_is_group(ep->sockaddr))
-    {
+    if (group && in.index == 0 && ep->sockaddr->sa_family == AF_INET6) {
         in.index = ngx_mc_udp_route(ep);
     }
 #endif
 
-    if (ngx_mc_udp_bind(ep, s, &in) != NGX_OK) {
-        return (ngx_socket_t) -1;
-    }
-
     on = 1;
-
-    if (ngx_mc_udp_is_group(ep->sockaddr)) {
-
-        if (ngx_mc_udp_join(ep, s, in.index) != NGX_OK) {
-            return (ngx_socket_t) -1;
-        }
-
-#if (NGX_HAVE_INET6)
-
-        /*
-         * An IPv4 socket gets what came in where it has joined.  For IPv6
-         * the kernel looks at the group alone, so each datagram has to say.
-         */
-
-        if (ep->sockaddr->sa_family == AF_INET6) {
-
-            if (setsockopt(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(int))
-                == -1)
-            {
-                (void) ngx_mc_udp_failed(ep, s,
-                                         "setsockopt(IPV6_RECVPKTINFO)");
-                return (ngx_socket_t) -1;
-            }
-
-            *ifindex = in.index;
-        }
-#endif
-    }
 
     /* older kernels may lack these, and it works without */
 
-    level = SOL_SOCKET;
-
     (void) setsockopt(s, IPPROTO_UDP, UDP_GRO, &on, sizeof(int));
-    (void) setsockopt(s, level, SO_TIMESTAMPNS, &on, sizeof(int));
-    (void) setsockopt(s, level, SO_RXQ_OVFL, &on, sizeof(int));
+    (void) setsockopt(s, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(int));
+    (void) setsockopt(s, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(int));
 
     size = NGX_MC_UDP_RCVBUF;
 
@@ -140,6 +107,35 @@ ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep, ngx_uint_t *ifindex)
     }
 
     ngx_mc_udp_buffer(s, SO_RCVBUFFORCE, SO_RCVBUF, (int) size);
+
+#if (NGX_HAVE_INET6)
+
+    /*
+     * An IPv4 socket gets what came in where it has joined.  For IPv6 the
+     * kernel looks at the group alone, so each datagram has to say.
+     */
+
+    if (group && ep->sockaddr->sa_family == AF_INET6) {
+
+        if (setsockopt(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(int))
+            == -1)
+        {
+            (void) ngx_mc_udp_failed(ep, s, "setsockopt(IPV6_RECVPKTINFO)");
+            return (ngx_socket_t) -1;
+        }
+
+        *ifindex = in.index;
+    }
+
+#endif
+
+    if (ngx_mc_udp_bind(ep, s, &in) != NGX_OK) {
+        return (ngx_socket_t) -1;
+    }
+
+    if (group && ngx_mc_udp_join(ep, s, in.index) != NGX_OK) {
+        return (ngx_socket_t) -1;
+    }
 
     return s;
 }
@@ -230,40 +226,56 @@ static ngx_int_t
 ngx_mc_udp_bind(ngx_mc_endpoint_t *ep, ngx_socket_t s,
     ngx_mc_udp_interface_t *in)
 {
-    int             value;
+    int             on, off;
+    ngx_uint_t      group;
     ngx_sockaddr_t  addr;
+
+    on = 1;
+    off = 0;
+
+    group = ngx_mc_udp_is_group(ep->sockaddr);
 
     ngx_memcpy(&addr, ep->sockaddr, ep->socklen);
 
-    value = 1;
+    /*
+     * Several may receive one group.  Never so for unicast, where the second
+     * to bind would take everything from the first.
+     */
+
+    if (group
+        && setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(int)) == -1)
+    {
+        return ngx_mc_udp_failed(ep, s, "setsockopt(SO_REUSEADDR)");
+    }
+
+    /* MULTICAST_ALL would hand over what other sockets have joined, elsewhere
+       or with other filters */
 
 #if (NGX_HAVE_INET6)
     if (ep->sockaddr->sa_family == AF_INET6) {
 
-        if (setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof(int))
-            == -1)
-        {
+        if (setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(int)) == -1) {
             return ngx_mc_udp_failed(ep, s, "setsockopt(IPV6_V6ONLY)");
+        }
+
+        if (group) {
+            /* since Linux 4.20 */
+            (void) setsockopt(s, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off,
+                              sizeof(int));
         }
 
         if (addr.sockaddr_in6.sin6_scope_id == 0) {
             addr.sockaddr_in6.sin6_scope_id = in->index;
         }
-    }
+
+    } else
 #endif
 
-    if (ngx_mc_udp_is_group(ep->sockaddr)) {
-
-        /*
-         * Several may receive one group.  Never so for unicast, where the
-         * second to bind would take everything from the first.
-         */
-
-        if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(int))
-            == -1)
-        {
-            return ngx_mc_udp_failed(ep, s, "setsockopt(SO_REUSEADDR)");
-        }
+    if (group
+        && setsockopt(s, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(int))
+           == -1)
+    {
+        return ngx_mc_udp_failed(ep, s, "setsockopt(IP_MULTICAST_ALL)");
     }
 
     if (bind(s, &addr.sockaddr, ep->socklen) == -1) {
@@ -277,32 +289,13 @@ ngx_mc_udp_bind(ngx_mc_endpoint_t *ep, ngx_socket_t s,
 static ngx_int_t
 ngx_mc_udp_join(ngx_mc_endpoint_t *ep, ngx_socket_t s, ngx_uint_t ifindex)
 {
-    int                      level, off;
+    int                      level;
     ngx_str_t               *source;
     ngx_sockaddr_t           addr;
     struct group_req         any;
     struct group_source_req  one;
 
-    off = 0;
-    level = IPPROTO_IP;
-
-    /* else the kernel hands over what other sockets have joined, elsewhere
-       or with other filters */
-
-#if (NGX_HAVE_INET6)
-    if (ep->sockaddr->sa_family == AF_INET6) {
-
-        level = IPPROTO_IPV6;
-
-        /* since Linux 4.20 */
-        (void) setsockopt(s, level, IPV6_MULTICAST_ALL, &off, sizeof(int));
-
-    } else
-#endif
-
-    if (setsockopt(s, level, IP_MULTICAST_ALL, &off, sizeof(int)) == -1) {
-        return ngx_mc_udp_failed(ep, s, "setsockopt(IP_MULTICAST_ALL)");
-    }
+    level = (ep->sockaddr->sa_family == AF_INET) ? IPPROTO_IP : IPPROTO_IPV6;
 
     source = &ep->def->params.source;
 

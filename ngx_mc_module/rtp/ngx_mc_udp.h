@@ -38,7 +38,9 @@ typedef struct {
     ngx_msec_t              timeout;
 
     int64_t                 emptied;       /* us: nothing was left to read */
-    int64_t                 heard;         /* any datagram */
+    int64_t                 window;        /* began at, for the choice of
+                                              beat or poll set, */
+    ngx_uint_t              seen;          /* and what has come since */
     int64_t                 accepted;      /* one that was taken */
     int64_t                 complained;    /* one that was malformed; 0 */
 
@@ -63,23 +65,12 @@ typedef struct {
 
 
 typedef struct {
+    /* what each send reads comes first: caches are cold between outputs */
+
     ngx_mc_endpoint_t      *endpoint;
-    ngx_socket_t            fd;            /* -1: not open */
-    size_t                  pkt_size;
-
-    int64_t                 failing;       /* us: since when sends fail, 0 */
-    int64_t                 refused;       /* us: the last time, 0 */
-    ngx_err_t               err;           /* the last failure */
-
-    /* RTP headers of our own */
-    int64_t                 origin;        /* of the last packet */
-    uint32_t                timestamp;     /* of the last packet */
-    uint32_t                shift;         /* from its clock to timestamps */
-    uint32_t                ssrc;
-    uint16_t                seq;
-    uint8_t                 pt;
-
     ngx_mc_rtp_pace_t      *pace;          /* NULL: off */
+    ngx_socket_t            fd;            /* -1: not open */
+    uint32_t                pkt_size;
 
     unsigned                gso:1;
     unsigned                rtp:1;
@@ -89,6 +80,19 @@ typedef struct {
     unsigned                media:1;       /* shift is of media time */
     unsigned                broken:1;      /* sends have failed for a while */
     unsigned                reported:1;    /* that it is refused */
+
+    uint8_t                 pt;
+
+    /* RTP headers of our own */
+    uint16_t                seq;
+    uint32_t                ssrc;
+    uint32_t                timestamp;     /* of the last packet */
+    uint32_t                shift;         /* from its clock to timestamps */
+    int64_t                 origin;        /* of the last packet */
+
+    int64_t                 failing;       /* us: since when sends fail, 0 */
+    int64_t                 refused;       /* us: the last time, 0 */
+    ngx_err_t               err;           /* the last failure */
 } ngx_mc_udp_output_t;
 
 
@@ -100,6 +104,7 @@ ngx_socket_t ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep,
 ngx_socket_t ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep);
 
 /* ngx_mc_udp_recv.c */
+void ngx_mc_udp_recv_init(void);
 void ngx_mc_udp_recv_handler(ngx_event_t *rev);
 void ngx_mc_udp_recv_pulse(void *data);
 void ngx_mc_udp_silence_handler(ngx_event_t *ev);

@@ -15,7 +15,7 @@
 
 
 /* one call of recvmmsg() */
-#define NGX_MC_UDP_MESSAGES  32
+#define NGX_MC_UDP_MESSAGES  64
 
 /* a source that floods gives way to others after so many calls */
 #define NGX_MC_UDP_ROUNDS    16
@@ -55,7 +55,8 @@ typedef struct {
 } ngx_mc_udp_refusal_t;
 
 
-static void ngx_mc_udp_drain(ngx_mc_udp_source_t *s);
+static ngx_uint_t ngx_mc_udp_holds(ngx_mc_udp_source_t *s);
+static ngx_uint_t ngx_mc_udp_drain(ngx_mc_udp_source_t *s);
 static void ngx_mc_udp_message(ngx_mc_udp_source_t *s, struct mmsghdr *m,
     int64_t now, int64_t shift);
 static void ngx_mc_udp_datagram(ngx_mc_udp_source_t *s, u_char *data,
@@ -72,7 +73,7 @@ static void ngx_mc_udp_emit(void *data, ngx_mc_packet_t *pkt);
 static void ngx_mc_udp_forward(ngx_mc_udp_source_t *s);
 static void ngx_mc_udp_refuse(ngx_uint_t reason, ngx_uint_t n,
     struct msghdr *msg, const char *text);
-static void ngx_mc_udp_refusals(ngx_mc_udp_source_t *s);
+static void ngx_mc_udp_refusals(ngx_mc_udp_source_t *s, int64_t now);
 
 
 /* sources are drained one after another: all run in one thread */
@@ -98,9 +99,35 @@ static ngx_uint_t       ngx_mc_udp_nheld;
 static ngx_mc_udp_refusal_t  ngx_mc_udp_refused[NGX_MC_REJECTED_N];
 
 
+/* once a process */
+
+void
+ngx_mc_udp_recv_init(void)
+{
+    ngx_uint_t      i;
+    struct msghdr  *msg;
+
+    for (i = 0; i < NGX_MC_UDP_MESSAGES; i++) {
+
+        ngx_mc_udp_vectors[i].iov_base = ngx_mc_udp_buffers[i];
+        ngx_mc_udp_vectors[i].iov_len = NGX_MC_UDP_DATAGRAM;
+
+        msg = &ngx_mc_udp_messages[i].msg_hdr;
+
+        msg->msg_name = &ngx_mc_udp_senders[i];
+        msg->msg_namelen = sizeof(ngx_sockaddr_t);
+        msg->msg_iov = &ngx_mc_udp_vectors[i];
+        msg->msg_iovlen = 1;
+        msg->msg_control = ngx_mc_udp_cmsgs[i].data;
+        msg->msg_controllen = NGX_MC_UDP_CONTROL;
+    }
+}
+
+
 /*
- * A source that delivers is drained on the beat; one that does not waits in
- * the poll set.
+ * A source that wakes the worker more often than the beat would is drained
+ * on the beat; one that would leave most of the beats without work waits in
+ * the poll set.  Packets held for reordering need the beat to leave.
  */
 
 void
@@ -112,17 +139,28 @@ ngx_mc_udp_recv_handler(ngx_event_t *rev)
     c = rev->data;
     s = c->data;
 
-    ngx_mc_udp_drain(s);
+    (void) ngx_mc_udp_drain(s);
 
-    if (s->connection == NULL
-        || ngx_mc_pulse_start(&s->pulse, s->period) != NGX_OK)
-    {
+    if (s->emptied - s->window >= NGX_MC_PULSE_IDLE) {
+        s->window = s->emptied;
+        s->seen = 0;
+    }
+
+    if (++s->seen < NGX_MC_PULSE_IDLE / s->period && !ngx_mc_udp_holds(s)) {
+        return;
+    }
+
+    if (ngx_mc_pulse_start(&s->pulse, s->period) != NGX_OK) {
         return;
     }
 
     if (ngx_del_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
         ngx_mc_pulse_stop(&s->pulse);
+        return;
     }
+
+    s->window = s->emptied;
+    s->seen = 0;
 }
 
 
@@ -131,15 +169,20 @@ ngx_mc_udp_recv_pulse(void *data)
 {
     ngx_mc_udp_source_t *s = data;
 
-    ngx_mc_udp_drain(s);
+    ngx_uint_t  few;
 
-    if (s->connection == NULL || s->emptied - s->heard < NGX_MC_PULSE_IDLE) {
+    s->seen += ngx_mc_udp_drain(s);
+
+    if (s->emptied - s->window < NGX_MC_PULSE_IDLE) {
         return;
     }
 
-    if (s->reorder
-        && ngx_mc_rtp_reorder_deadline(s->reorder) != NGX_MC_NO_TIME)
-    {
+    few = (s->seen * 2 < NGX_MC_PULSE_IDLE / s->period);
+
+    s->window = s->emptied;
+    s->seen = 0;
+
+    if (!few || ngx_mc_udp_holds(s)) {
         return;
     }
 
@@ -151,36 +194,30 @@ ngx_mc_udp_recv_pulse(void *data)
 }
 
 
-static void
+static ngx_uint_t
+ngx_mc_udp_holds(ngx_mc_udp_source_t *s)
+{
+    return s->reorder
+           && ngx_mc_rtp_reorder_deadline(s->reorder) != NGX_MC_NO_TIME;
+}
+
+
+/* returns how many messages there were */
+
+static ngx_uint_t
 ngx_mc_udp_drain(ngx_mc_udp_source_t *s)
 {
     int                 n;
     int64_t             now, shift;
     ngx_err_t           err;
     ngx_int_t           i;
-    ngx_uint_t          rounds;
-    struct msghdr      *msg;
+    ngx_uint_t          rounds, total;
     struct timespec     ts;
 
+    total = 0;
     rounds = 0;
 
     do {
-
-        for (i = 0; i < NGX_MC_UDP_MESSAGES; i++) {
-
-            msg = &ngx_mc_udp_messages[i].msg_hdr;
-
-            ngx_mc_udp_vectors[i].iov_base = ngx_mc_udp_buffers[i];
-            ngx_mc_udp_vectors[i].iov_len = NGX_MC_UDP_DATAGRAM;
-
-            msg->msg_name = &ngx_mc_udp_senders[i];
-            msg->msg_namelen = sizeof(ngx_sockaddr_t);
-            msg->msg_iov = &ngx_mc_udp_vectors[i];
-            msg->msg_iovlen = 1;
-            msg->msg_control = ngx_mc_udp_cmsgs[i].data;
-            msg->msg_controllen = NGX_MC_UDP_CONTROL;
-        }
-
         n = recvmmsg(s->connection->fd, ngx_mc_udp_messages,
                      NGX_MC_UDP_MESSAGES, MSG_DONTWAIT, NULL);
 
@@ -205,15 +242,20 @@ ngx_mc_udp_drain(ngx_mc_udp_source_t *s)
 
             shift = now - ((int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
 
-            s->heard = now;
-
             ngx_mc_udp_row_last = ngx_mc_udp_row;
 
             for (i = 0; i < n; i++) {
                 ngx_mc_udp_message(s, &ngx_mc_udp_messages[i], now, shift);
+
+                ngx_mc_udp_messages[i].msg_hdr.msg_namelen =
+                                                        sizeof(ngx_sockaddr_t);
+                ngx_mc_udp_messages[i].msg_hdr.msg_controllen =
+                                                            NGX_MC_UDP_CONTROL;
             }
 
             ngx_mc_udp_forward(s);
+
+            total += n;
         }
 
     } while (n == NGX_MC_UDP_MESSAGES && ++rounds < NGX_MC_UDP_ROUNDS);
@@ -227,7 +269,9 @@ ngx_mc_udp_drain(ngx_mc_udp_source_t *s)
         ngx_mc_udp_forward(s);
     }
 
-    ngx_mc_udp_refusals(s);
+    ngx_mc_udp_refusals(s, now);
+
+    return total;
 }
 
 
@@ -498,6 +542,8 @@ ngx_mc_udp_accepted(ngx_mc_udp_source_t *s, struct msghdr *msg,
     s->up = 1;
     ngx_add_timer(&s->silence, s->timeout);
 
+    ngx_mc_flow_connected(s->endpoint);
+
     ngx_mc_endpoint_up(s->endpoint, &s->peer.sockaddr, s->peer_len);
 }
 
@@ -621,7 +667,7 @@ ngx_mc_udp_refuse(ngx_uint_t reason, ngx_uint_t n, struct msghdr *msg,
 
 
 static void
-ngx_mc_udp_refusals(ngx_mc_udp_source_t *s)
+ngx_mc_udp_refusals(ngx_mc_udp_source_t *s, int64_t now)
 {
     ngx_uint_t             i;
     ngx_mc_udp_refusal_t  *r;
@@ -639,7 +685,7 @@ ngx_mc_udp_refusals(ngx_mc_udp_source_t *s)
                                  r->n, r->n == 1 ? "" : "s", r->text);
 
         if (i == NGX_MC_REJECTED_MALFORMED && s->up) {
-            s->complained = s->heard;
+            s->complained = now;
         }
 
         r->n = 0;

@@ -16,7 +16,6 @@
 
 
 static ngx_int_t ngx_mc_udp_init_process(ngx_cycle_t *cycle);
-static void ngx_mc_udp_exit_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_mc_udp_init(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep);
@@ -30,7 +29,7 @@ static void ngx_mc_udp_second(ngx_mc_endpoint_t *ep);
 ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
     NGX_MC_RTP,
     ngx_mc_udp_init_process,
-    ngx_mc_udp_exit_process,
+    NULL,
     ngx_mc_udp_init,
     ngx_mc_udp_open,
     ngx_mc_udp_close,
@@ -43,7 +42,7 @@ ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
 ngx_mc_endpoint_type_t  ngx_mc_udp_type = {
     NGX_MC_UDP,
     ngx_mc_udp_init_process,
-    ngx_mc_udp_exit_process,
+    NULL,
     ngx_mc_udp_init,
     ngx_mc_udp_open,
     ngx_mc_udp_close,
@@ -56,13 +55,9 @@ ngx_mc_endpoint_type_t  ngx_mc_udp_type = {
 static ngx_int_t
 ngx_mc_udp_init_process(ngx_cycle_t *cycle)
 {
+    ngx_mc_udp_recv_init();
+
     return NGX_OK;
-}
-
-
-static void
-ngx_mc_udp_exit_process(ngx_cycle_t *cycle)
-{
 }
 
 
@@ -232,7 +227,6 @@ ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
     rev->channel = 1;
 
     c->data = s;
-    c->recv = NULL;
 
     s->ifindex = ifindex;
     s->overflows = 0;

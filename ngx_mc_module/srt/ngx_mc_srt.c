@@ -42,6 +42,8 @@ static ngx_int_t ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn,
 static void ngx_mc_srt_broken(ngx_mc_srt_conn_t *conn, const char *why);
 static void ngx_mc_srt_stat_connected(ngx_mc_srt_stat_t *st,
     ngx_mc_srt_conn_t *conn);
+static void ngx_mc_srt_stat_key(ngx_mc_srt_stat_t *st,
+    ngx_mc_srt_conn_t *conn);
 static void ngx_mc_srt_stat_closed(ngx_mc_srt_stat_t *st);
 static void ngx_mc_srt_stat(ngx_mc_srt_conn_t *conn, ngx_mc_srt_stat_t *st,
     ngx_mc_srt_stat_t *total);
@@ -940,6 +942,8 @@ ngx_mc_srt_stat_connected(ngx_mc_srt_stat_t *st, ngx_mc_srt_conn_t *conn)
     if (srt_getsockflag(sock, SRTO_PEERVERSION, &n, &len) != SRT_ERROR) {
         st->peer_version = n;
     }
+
+    ngx_mc_srt_stat_key(st, conn);
 }
 
 
@@ -963,7 +967,6 @@ static void
 ngx_mc_srt_stat(ngx_mc_srt_conn_t *conn, ngx_mc_srt_stat_t *st,
     ngx_mc_srt_stat_t *total)
 {
-    int                n, len, state;
     uint64_t           packets, lost, retransmitted, dropped, belated, all;
     SRT_TRACEBSTATS    perf;
 
@@ -1011,11 +1014,17 @@ ngx_mc_srt_stat(ngx_mc_srt_conn_t *conn, ngx_mc_srt_stat_t *st,
         total = NULL;
     }
 
-    if (conn->peer) {
-        st = &conn->peer->srt;
-    }
-
     /* the key exchange may end after the connection is there */
+
+    ngx_mc_srt_stat_key(conn->peer ? &conn->peer->srt
+                                   : &conn->ep->stat->u.srt, conn);
+}
+
+
+static void
+ngx_mc_srt_stat_key(ngx_mc_srt_stat_t *st, ngx_mc_srt_conn_t *conn)
+{
+    int  n, len, state;
 
     n = 0;
     len = sizeof(int);

@@ -327,9 +327,13 @@ ngx_mc_srt_enter(ngx_msec_t batch)
     sigfillset(&set);
     (void) pthread_sigmask(SIG_BLOCK, &set, &ngx_mc_srt_sigset);
 
-    if (batch) {
-        (void) prctl(PR_SET_TIMERSLACK, batch * 1000000UL, 0, 0, 0);
-    }
+    /*
+     * libsrt has a timer for each packet that it delivers; with some slack
+     * the kernel merges those that are close to each other.
+     */
+
+    (void) prctl(PR_SET_TIMERSLACK, ngx_mc_pulse_period(batch) * 1000UL,
+                 0, 0, 0);
 }
 
 

@@ -24,7 +24,8 @@ typedef struct {
     SRT_SOCKOPT   option;
     ngx_uint_t    type;
     size_t        offset;
-    ngx_uint_t    accept;        /* also on a socket that was accepted */
+    ngx_uint_t    accept;        /* endpoints of one port may differ in it: a
+                                    listener has none, accepted sockets do */
     char         *name;
 } ngx_mc_srt_option_t;
 
@@ -34,9 +35,15 @@ typedef struct {
 #define NGX_MC_SRT_BOOL    2
 #define NGX_MC_SRT_STRING  3
 
+#define NGX_MC_SRT_CALLER    0
+#define NGX_MC_SRT_LISTENER  1
+#define NGX_MC_SRT_ACCEPTED  2
+
 
 static ngx_int_t ngx_mc_srt_set_params(ngx_mc_params_t *params,
-    SRTSOCKET sock, ngx_uint_t accept, char **failed);
+    SRTSOCKET sock, ngx_uint_t side, char **failed);
+static ngx_int_t ngx_mc_srt_set_payloadsize(ngx_mc_params_t *params,
+    SRTSOCKET sock);
 static ngx_int_t ngx_mc_srt_set_latency(ngx_mc_params_t *params,
     SRTSOCKET sock);
 static ngx_int_t ngx_mc_srt_set_int(SRTSOCKET sock, SRT_SOCKOPT option,
@@ -49,7 +56,7 @@ static ngx_mc_srt_option_t  ngx_mc_srt_option_list[] = {
     { SRTO_PBKEYLEN, NGX_MC_SRT_INT,
       offsetof(ngx_mc_params_t, pbkeylen), 1, "pbkeylen" },
     { SRTO_ENFORCEDENCRYPTION, NGX_MC_SRT_BOOL,
-      offsetof(ngx_mc_params_t, enforcedencryption), 0,
+      offsetof(ngx_mc_params_t, enforcedencryption), 1,
       "enforcedencryption" },
     { SRTO_KMREFRESHRATE, NGX_MC_SRT_INT,
       offsetof(ngx_mc_params_t, kmrefreshrate), 1, "kmrefreshrate" },
@@ -68,7 +75,7 @@ static ngx_mc_srt_option_t  ngx_mc_srt_option_list[] = {
     { SRTO_LOSSMAXTTL, NGX_MC_SRT_INT,
       offsetof(ngx_mc_params_t, lossmaxttl), 1, "lossmaxttl" },
     { SRTO_PACKETFILTER, NGX_MC_SRT_STRING,
-      offsetof(ngx_mc_params_t, packetfilter), 0, "packetfilter" },
+      offsetof(ngx_mc_params_t, packetfilter), 1, "packetfilter" },
     { SRTO_MSS, NGX_MC_SRT_INT,
       offsetof(ngx_mc_params_t, mss), 0, "mss" },
     { SRTO_SNDBUF, NGX_MC_SRT_INT,
@@ -91,10 +98,14 @@ ngx_mc_srt_options(ngx_mc_endpoint_t *ep, SRTSOCKET sock, ngx_int_t fc,
     ngx_int_t rcvbuf)
 {
     char             *failed;
+    ngx_uint_t        side;
     ngx_mc_params_t  *params;
 
     params = &ep->def->params;
     failed = "latency";
+
+    side = (ep->def->mode == NGX_MC_MODE_LISTENER) ? NGX_MC_SRT_LISTENER
+                                                   : NGX_MC_SRT_CALLER;
 
     /* blocking is off in both directions for the life of the socket */
 
@@ -105,7 +116,7 @@ ngx_mc_srt_options(ngx_mc_endpoint_t *ep, SRTSOCKET sock, ngx_int_t fc,
         goto failed;
     }
 
-    if (ngx_mc_srt_set_params(params, sock, 0, &failed) != NGX_OK) {
+    if (ngx_mc_srt_set_params(params, sock, side, &failed) != NGX_OK) {
         goto failed;
     }
 
@@ -121,29 +132,12 @@ ngx_mc_srt_options(ngx_mc_endpoint_t *ep, SRTSOCKET sock, ngx_int_t fc,
         goto failed;
     }
 
-    /*
-     * What a source sends in one message goes out in one, up to the largest;
-     * a packet filter needs the room for its own header.
-     */
-
     failed = "payloadsize";
 
-    if (params->payloadsize != NGX_CONF_UNSET) {
-
-        if (ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE, params->payloadsize)
-            != NGX_OK)
-        {
-            goto failed;
-        }
-
-    } else if (params->packetfilter.len == 0
-               && params->mss == NGX_CONF_UNSET)
+    if (side != NGX_MC_SRT_LISTENER
+        && ngx_mc_srt_set_payloadsize(params, sock) != NGX_OK)
     {
-        if (ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE, NGX_MC_SRT_MESSAGE)
-            != NGX_OK)
-        {
-            goto failed;
-        }
+        goto failed;
     }
 
     failed = "streamid";
@@ -181,17 +175,20 @@ ngx_mc_srt_accept_options(ngx_mc_endpoint_def_t *def, SRTSOCKET sock)
 {
     char  *failed;
 
-    if (ngx_mc_srt_set_latency(&def->params, sock) != NGX_OK) {
+    if (ngx_mc_srt_set_latency(&def->params, sock) != NGX_OK
+        || ngx_mc_srt_set_payloadsize(&def->params, sock) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return ngx_mc_srt_set_params(&def->params, sock, 1, &failed);
+    return ngx_mc_srt_set_params(&def->params, sock, NGX_MC_SRT_ACCEPTED,
+                                 &failed);
 }
 
 
 static ngx_int_t
 ngx_mc_srt_set_params(ngx_mc_params_t *params, SRTSOCKET sock,
-    ngx_uint_t accept, char **failed)
+    ngx_uint_t side, char **failed)
 {
     int                   rc;
     char                 *p;
@@ -207,7 +204,9 @@ ngx_mc_srt_set_params(ngx_mc_params_t *params, SRTSOCKET sock,
     {
         opt = &ngx_mc_srt_option_list[i];
 
-        if (accept && !opt->accept) {
+        if ((side == NGX_MC_SRT_LISTENER && opt->accept)
+            || (side == NGX_MC_SRT_ACCEPTED && !opt->accept))
+        {
             continue;
         }
 
@@ -254,6 +253,27 @@ ngx_mc_srt_set_params(ngx_mc_params_t *params, SRTSOCKET sock,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * What a source sends in one message goes out in one, up to the largest; a
+ * packet filter needs the room for its own header.
+ */
+
+static ngx_int_t
+ngx_mc_srt_set_payloadsize(ngx_mc_params_t *params, SRTSOCKET sock)
+{
+    if (params->payloadsize != NGX_CONF_UNSET) {
+        return ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE,
+                                  params->payloadsize);
+    }
+
+    if (params->packetfilter.len || params->mss != NGX_CONF_UNSET) {
+        return NGX_OK;
+    }
+
+    return ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE, NGX_MC_SRT_MESSAGE);
 }
 
 

@@ -248,6 +248,7 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
 static void
 ngx_mc_srt_port_open(ngx_event_t *ev)
 {
+    int                     keylen;
     ngx_int_t               fc, rcvbuf, n, m;
     ngx_err_t               err;
     SRTSOCKET               sock;
@@ -260,6 +261,7 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
 
     fc = 0;
     rcvbuf = 0;
+    keylen = 0;
     first = NULL;
 
     for (q = ngx_queue_head(&port->endpoints);
@@ -278,6 +280,7 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
 
         fc = ngx_max(fc, n);
         rcvbuf = ngx_max(rcvbuf, m);
+        keylen = ngx_max(keylen, (int) se->ep->def->params.pbkeylen);
     }
 
     port->fd = ngx_mc_srt_bind_fd(&port->addr.sockaddr, port->addrlen);
@@ -299,7 +302,13 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
         goto failed;
     }
 
-    if (ngx_mc_srt_options(first, sock, fc, rcvbuf) != NGX_OK) {
+    /* the caller makes the key, and is told how long before it has said whom
+       it wants: as long as anyone here asks for */
+
+    if (ngx_mc_srt_options(first, sock, fc, rcvbuf) != NGX_OK
+        || srt_setsockflag(sock, SRTO_PBKEYLEN, &keylen, sizeof(int))
+           == SRT_ERROR)
+    {
         (void) srt_close(sock);
         (void) close(port->fd);
         port->fd = -1;

@@ -364,7 +364,8 @@ mc_recv_accept(mc_receiver_t *r, unsigned index)
                 continue;
             }
 
-            if (f == NULL || f->check.connections > r->from[i].check.connections)
+            if (f == NULL
+                || f->check.connections > r->from[i].check.connections)
             {
                 f = &r->from[i];
             }

@@ -89,7 +89,8 @@ mc_send(mc_url_t *u)
     s->gen.pcr_start = opt.pcr_start;
     s->gen.mix = opt.mix;
 
-    s->ssrc = opt.ssrc >= 0 ? opt.ssrc : (int64_t) (mc_random(&s->random) >> 32);
+    s->ssrc = opt.ssrc >= 0 ? opt.ssrc
+                            : (int64_t) (mc_random(&s->random) >> 32);
     s->seq = opt.start_seq >= 0 ? opt.start_seq
                                 : (int64_t) (mc_random(&s->random) >> 48);
 

@@ -1,4 +1,4 @@
-/* sources: ngx_mc_definition.c ngx_mc_definition_text.c ngx_mc_validate.c srt/ngx_mc_srt_streamid.c */
+/* sources: ngx_mc_definition.c ngx_mc_definition_text.c ngx_mc_param.c ngx_mc_validate.c srt/ngx_mc_srt_streamid.c */
 
 /*
  * Copyright (C) the ngx_mc_module authors
@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_mc_definition.h>
+#include <ngx_mc_param.h>
 
 #include <sys/syscall.h>
 
