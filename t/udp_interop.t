@@ -76,12 +76,19 @@ for (['ffrtp_ff', 'rtp'], ['ffudp_ff', 'udp'], ['gstrtp_ff', 'rtp'],
      ['mcudp_ff', 'rtp'])
 {
     my ($port, $proto) = @$_;
-    my $url = "$proto://127.0.0.1:%%$port%%"
-        . ($proto eq 'udp' ? '?fifo_size=50000&timeout=15000000' : '');
+    my $url = "udp://127.0.0.1:%%$port%%?fifo_size=50000&timeout=15000000";
+
+    # of rtp:// ffmpeg throws the first datagrams away, to learn what it is
+
+    if ($proto eq 'rtp') {
+        $t->write_file("$port.sdp", "v=0\r\nc=IN IP4 127.0.0.1\r\n"
+                                    . "m=video %%$port%% RTP/AVP 33\r\n");
+        $url = "$port.sdp";
+    }
 
     $ffmpeg{$port} = $t->spawn($port, 'timeout', '-s', 'INT', 30,
-        qw/ ffmpeg -v error -nostdin -analyzeduration 1000000
-            -probesize 200000 -i /, $url,
+        qw/ ffmpeg -v error -nostdin -protocol_whitelist/, 'file,udp,rtp', qw/
+            -analyzeduration 1000000 -probesize 200000 -i /, $url,
         qw/ -map 0:v -t 3.5 -f framecrc - /);
 }
 
@@ -189,22 +196,22 @@ for (sort keys %file) {
     $file{$_}->wait(5);
     $file{$_}->stop;
 
-    my ($exit, $out, $err) = $t->run(qw/ ffmpeg -v error -nostdin -i /,
+    # the last frame is cut by ffmpeg's RTP sender itself
+
+    my ($exit, $out, $err) = $t->run(qw/ ffmpeg -v error -nostdin -t 4.5 -i /,
                                      "$_.ts", qw/ -map 0 -f framecrc - /);
     my $frames = () = $out =~ /^0,/mg;
 
     is($err, '', "$_: decodes without errors");
-    cmp_ok($frames, '>=', 120, "$_: frames of five seconds");
+    cmp_ok($frames, '>=', 110, "$_: frames of four and a half seconds");
 }
 
-# multicat sends a file as it is, to the last datagrams that are not full
+# multicat sends a file as it is, the last datagram filled up
 
 for (qw/ mcrtp_mc mcrtp_gst mcudp_mc /) {
     my $got = $t->read_file("$_.ts");
-    my $whole = int(length($picture) / 1316) * 1316;
 
-    ok(length $got >= $whole - 1316
-       && substr($picture, 0, length $got) eq $got, "$_: the same bytes")
+    ok(substr($got, 0, length $picture) eq $picture, "$_: the same bytes")
         or diag(length($got) . ' of ' . length $picture);
 }
 
