@@ -502,6 +502,11 @@ ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *peer,
         return;
     }
 
+    if (merge->merged) {
+        /* this one is told of together with those that wait */
+        merge->merged++;
+    }
+
     ngx_mc_endpoint_emit(ep, code, message, peer);
 }
 

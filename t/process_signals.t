@@ -133,13 +133,13 @@ is($t->mcpkt_run('connect', 'srt://127.0.0.1:%%c_in%%?passphrase=0123456789',
                  '--wait', 3)->{connected}, JSON::PP::true,
    'a new flow listens');
 
-my $udp = $t->mcpkt('recv', 'udp://127.0.0.1:%%u%%', '--packets', 100);
-my $send = $peers[3][1]->running && $peers[3][1]->err !~ /lost/ ? undef
-    : $t->mcpkt('send', 'srt://127.0.0.1:%%in%%', '--seconds', 20);
-is($udp->json->{datagrams}, 100, 'a new output is fed');
-
 $_->[1]->stop for @peers;
-$send->stop if $send;
+$t->wait_for(sub { $t->source('a')->{state} eq 'waiting' }, 5);
+
+my $udp = $t->mcpkt('recv', 'udp://127.0.0.1:%%u%%', '--packets', 100);
+my $send = $t->mcpkt('send', 'srt://127.0.0.1:%%in%%', '--seconds', 20);
+is($udp->json->{datagrams}, 100, 'a new output is fed');
+$send->stop;
 
 
 # a configuration that is wrong changes nothing
@@ -236,27 +236,37 @@ sub serves {
     is($recv->json->{md5}, $sent->{md5}, "$name: a stream goes through");
 }
 
-sub pid_of { return $t->read_file('nginx.pid') =~ /(\d+)/ ? $1 : 0 }
+sub pid_of { return $t->read_file('nginx.pid') =~ /(\d+)/ ? $1 : undef }
 
-$t->write_file('single.conf', $conf->("daemon off;\nmaster_process off;"));
-my $single = $t->spawn('single', $t->{nginx}, '-p', $t->dir, '-c',
-                       $t->dir . '/single.conf');
+sub nginx {
+    my ($name, $globals) = @_;
+
+    local %ENV = %ENV;
+    $t->_sanitizer_env;
+
+    $t->write_file("$name.conf", $conf->($globals));
+
+    return $t->spawn($name, $t->{nginx}, '-p', $t->dir, '-c',
+                     $t->dir . "/$name.conf");
+}
+
+my $single = nginx('single', "daemon off;\nmaster_process off;");
 serves('one process');
 
 my $start = time();
-kill 'TERM', pid_of();
+my $pid = pid_of();
+kill 'TERM', $pid if $pid;
 $t->wait_for(sub { !$single->running }, 5, 'one process: stops');
 cmp_ok(time() - $start, '<', 1, 'one process: in less than a second');
 
-$t->write_file('daemon.conf', $conf->("daemon on;\nworker_processes 2;"));
-my $daemon = $t->spawn('daemon', $t->{nginx}, '-p', $t->dir, '-c',
-                       $t->dir . '/daemon.conf');
+my $daemon = nginx('daemon', "daemon on;\nworker_processes 2;");
 is($daemon->wait(5), 0, 'daemon: starts');
 serves('daemon');
 
-my $pid = pid_of();
-kill 'TERM', $pid;
-$t->wait_for(sub { !kill 0, $pid }, 5, 'daemon: stops');
+$pid = pid_of();
+ok($pid, 'daemon: has a pid file');
+kill 'TERM', $pid if $pid;
+$t->wait_for(sub { $pid && !kill 0, $pid }, 5, 'daemon: stops');
 
 $t->finish;
 done_testing();

@@ -132,7 +132,7 @@ my %count = map {
            $f->{sources}[0]{connections}];
 } keys %flows;
 
-kill 'KILL', $victim;
+kill 'KILL', $victim if $victim;
 my $killed = time();
 
 $t->allow(qr/worker process $victim exited on signal 9/);

@@ -185,7 +185,7 @@ $t->wait_for(sub { $t->output('out', 'udp')->{state} eq 'connected' }, 14,
 
 my $send = $t->mcpkt('send', 'srt://127.0.0.1:%%in%%', '--seconds', 40,
                      '--rate', '2m');
-$t->wait_for(sub { $t->output('out', 'name')->{packets} > 10 }, 5);
+$t->wait_for(sub { $t->output('out', 'name')->{packets} > 150 }, 5);
 
 $t->write_file('hosts', "127.0.0.2 receiver.mc.test\n");
 $dns->signal('HUP');

@@ -530,6 +530,8 @@ ngx_mc_srt_accepted(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
 
     conn->connected = 1;
     conn->start = srt_connection_time(sock);
+    conn->port = se->port;
+    ngx_mc_srt_port_ref(conn->port);
 
     if (ep->def->direction == NGX_MC_INPUT) {
         se->conn = conn;
@@ -613,7 +615,11 @@ ngx_mc_srt_conn_free(ngx_mc_srt_conn_t *conn)
 
     ngx_mc_pulse_stop(&conn->pulse);
     ngx_mc_srt_close(&conn->socket);
-    ngx_mc_srt_free_port(conn->fd);
+    ngx_mc_srt_free_fd(conn->fd);
+
+    if (conn->port) {
+        ngx_mc_srt_port_unref(conn->port);
+    }
 
     if (conn->local && --conn->local->refs == 0) {
         ngx_queue_remove(&conn->local->queue);

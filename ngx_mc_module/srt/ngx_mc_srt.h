@@ -61,6 +61,7 @@ typedef struct {
     int64_t                 start;           /* srt_connection_time() */
     uint64_t                bytes_seen;
     ngx_mc_srt_local_t     *local;           /* callers only */
+    ngx_mc_srt_port_t      *port;            /* accepted ones only */
     int                     fd;              /* UDP socket of its own, -1 */
     unsigned                connected:1;
 } ngx_mc_srt_conn_t;
@@ -112,9 +113,13 @@ void ngx_mc_srt_wake(void);
 void ngx_mc_srt_enter(ngx_msec_t batch);
 void ngx_mc_srt_leave(void);
 
-/* closes the sockets first; frees the UDP port of "fd" at once */
-void ngx_mc_srt_free_port(int fd);
 int ngx_mc_srt_bind_fd(struct sockaddr *sa, socklen_t socklen);
+
+/* for after its SRT sockets were closed: frees the UDP port of "fd" at once */
+void ngx_mc_srt_free_fd(int fd);
+
+/* whether libsrt's receiver thread has timers to look after */
+void ngx_mc_srt_idle_fd(int fd, ngx_uint_t idle);
 
 /* CLOCK_MONOTONIC minus libsrt's clock, us */
 extern int64_t  ngx_mc_srt_clock;
@@ -141,6 +146,10 @@ void ngx_mc_srt_buffers(ngx_mc_endpoint_t *ep, ngx_int_t *fc,
 void ngx_mc_srt_listen(ngx_mc_endpoint_t *ep);
 void ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep);
 void ngx_mc_srt_verdicts(void);
+
+/* a connection of the port came, or went */
+void ngx_mc_srt_port_ref(ngx_mc_srt_port_t *port);
+void ngx_mc_srt_port_unref(ngx_mc_srt_port_t *port);
 
 
 /* ngx_mc_srt.c, for the port: takes over an accepted socket, or closes it */

@@ -26,9 +26,15 @@
 /* how soon the thread sees that it is to end, ms */
 #define NGX_MC_SRT_TIMEOUT  100
 
+/* time-outs of the receiver threads, us */
+#define NGX_MC_SRT_BUSY     10000
+#define NGX_MC_SRT_IDLE     250000
+#define NGX_MC_SRT_END      1000
+
 
 static void *ngx_mc_srt_thread(void *data);
 static void ngx_mc_srt_handler(ngx_event_t *rev);
+static void ngx_mc_srt_timeout(int fd, ngx_uint_t usec);
 static void ngx_mc_srt_log(void *opaque, int level, const char *file,
     int line, const char *area, const char *message);
 
@@ -378,33 +384,70 @@ ngx_mc_srt_bind_fd(struct sockaddr *sa, socklen_t socklen)
 /*
  * libsrt keeps the UDP socket of a closed listener for seconds, and reads
  * it.  An idle socket takes its place under the same number; its time-out
- * is what lets the receiver thread see that it is to end.
+ * is what lets the receiver thread see that it is to end.  That thread may be
+ * waiting in the old one, and the port is bound until it has been woken.
  */
 
 void
-ngx_mc_srt_free_port(int fd)
+ngx_mc_srt_free_fd(int fd)
 {
-    int             dummy;
-    struct timeval  tv;
+    int  old, idle;
 
     if (fd == -1) {
         return;
     }
 
-    dummy = socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0);
+    idle = socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0);
 
-    if (dummy != -1) {
-        tv.tv_sec = 0;
-        tv.tv_usec = 10000;
+    if (idle == -1) {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
+                      "socket() failed");
+        return;
+    }
 
-        (void) setsockopt(dummy, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    ngx_mc_srt_timeout(idle, NGX_MC_SRT_END);
 
-        if (dup3(dummy, fd, O_CLOEXEC) == -1) {
-            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                          "dup3() failed");
-        }
+    old = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-        (void) close(dummy);
+    if (dup3(idle, fd, O_CLOEXEC) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "dup3() failed");
+    }
+
+    (void) close(idle);
+
+    if (old != -1) {
+        /* fails, as it is not connected, but wakes who reads */
+        (void) shutdown(old, SHUT_RD);
+        (void) close(old);
+    }
+}
+
+
+/*
+ * Each time-out of its socket is a round of libsrt's receiver thread over the
+ * timers of connections: 10 ms, as libsrt has it.  A listener without any
+ * needs none, and a hundred wake-ups a second for nothing, a port, add up.
+ */
+
+void
+ngx_mc_srt_idle_fd(int fd, ngx_uint_t idle)
+{
+    ngx_mc_srt_timeout(fd, idle ? NGX_MC_SRT_IDLE : NGX_MC_SRT_BUSY);
+}
+
+
+static void
+ngx_mc_srt_timeout(int fd, ngx_uint_t usec)
+{
+    struct timeval  tv;
+
+    tv.tv_sec = 0;
+    tv.tv_usec = usec;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "setsockopt(SO_RCVTIMEO) failed");
     }
 }
 

@@ -61,6 +61,7 @@ struct ngx_mc_srt_port_s {
 
     ngx_mc_srt_socket_t      socket;
     int                      fd;
+    ngx_uint_t               nconns;
 
     /* behind the mutex */
     pthread_mutex_t          mutex;
@@ -330,12 +331,14 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
     if (srt_listen(sock, NGX_MC_SRT_BACKLOG) == SRT_ERROR) {
         ngx_mc_srt_leave();
         (void) srt_close(sock);
-        ngx_mc_srt_free_port(port->fd);
+        ngx_mc_srt_free_fd(port->fd);
         port->fd = -1;
         goto failed;
     }
 
     ngx_mc_srt_leave();
+
+    ngx_mc_srt_idle_fd(port->fd, 1);
 
     port->socket.sock = sock;
 
@@ -404,11 +407,29 @@ ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
        lock that it holds around the callback */
 
     ngx_mc_srt_close(&port->socket);
-    ngx_mc_srt_free_port(port->fd);
+    ngx_mc_srt_free_fd(port->fd);
 
     ngx_queue_remove(&port->queue);
     (void) pthread_mutex_destroy(&port->mutex);
     ngx_free(port);
+}
+
+
+void
+ngx_mc_srt_port_ref(ngx_mc_srt_port_t *port)
+{
+    if (port->nconns++ == 0) {
+        ngx_mc_srt_idle_fd(port->fd, 0);
+    }
+}
+
+
+void
+ngx_mc_srt_port_unref(ngx_mc_srt_port_t *port)
+{
+    if (--port->nconns == 0) {
+        ngx_mc_srt_idle_fd(port->fd, 1);
+    }
 }
 
 

@@ -21,15 +21,17 @@ use Carp qw/ croak /;
 use Exporter qw/ import /;
 use IO::Select;
 use IO::Socket::IP;
-use Socket qw/ :DEFAULT IPPROTO_IP IPPROTO_IPV6 SO_RCVBUF MSG_TRUNC /;
+use Socket qw/ :DEFAULT IPPROTO_IP IPPROTO_IPV6 SO_RCVBUF
+                IP_ADD_MEMBERSHIP pack_ip_mreq /;
 use Time::HiRes qw/ time sleep /;
 
 our @EXPORT_OK = qw/ rtp rtp_read ts ts_read /;
 
 
-=head2 new(addr => '127.0.0.1', port => 0, to => [addr, port])
+=head2 new(addr => '127.0.0.1', port => 0, to => [addr, port], group => addr)
 
-A socket bound to addr and port; with C<to>, connected.
+A socket bound to addr and port; with C<to>, connected; with C<group>, an IPv4
+one that joined the group on loopback.
 
 =cut
 
@@ -37,7 +39,7 @@ sub new {
     my ($class, %args) = @_;
 
     my $to = $args{to};
-    my $addr = $args{addr}
+    my $addr = $args{addr} || $args{group}
         || ($to && $to->[0] =~ /:/ ? '::' : $to ? '0.0.0.0' : '127.0.0.1');
 
     my $socket = IO::Socket::IP->new(
@@ -47,6 +49,12 @@ sub new {
         Proto => 'udp',
         $to ? (PeerHost => $to->[0], PeerPort => $to->[1]) : (),
     ) or croak "cannot open a UDP socket: $@ $!";
+
+    if ($args{group}) {
+        $socket->setsockopt(IPPROTO_IP, IP_ADD_MEMBERSHIP,
+            pack_ip_mreq(inet_aton($args{group}), inet_aton('127.0.0.1')))
+            or croak "cannot join $args{group}: $!";
+    }
 
     $socket->setsockopt(SOL_SOCKET, SO_RCVBUF, pack 'i', 4 << 20);
 
