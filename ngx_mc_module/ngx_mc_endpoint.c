@@ -17,8 +17,10 @@
 #define NGX_MC_RETRY_FIRST      500
 #define NGX_MC_RETRY_MAX        10000
 
-/* a port that another owner is about to leave is free within milliseconds */
+/* a port that another owner is about to leave is free within milliseconds:
+   nothing to tell before so many attempts */
 #define NGX_MC_RETRY_PORT       20
+#define NGX_MC_RETRY_QUIET      3
 
 /* a connection that lasted so long starts the back-off anew */
 #define NGX_MC_RETRY_FORGET     2000
@@ -50,6 +52,13 @@ static ngx_uint_t  ngx_mc_rejected_events[] = {
 void
 ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
 {
+    if (ep->stat->state == NGX_MC_STATE_CONNECTED) {
+
+        /* of an owner that died */
+
+        ep->stat->disconnections += ngx_max(ep->stat->npeers, 1);
+    }
+
     ngx_mc_endpoint_stat_reset(ep->stat);
 
     if (ep->stat->protocol != ep->def->protocol) {
@@ -83,6 +92,7 @@ ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
 void
 ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
 {
+    u_char      peer[NGX_MC_ADDR_LEN];
     ngx_uint_t  i;
 
     ngx_mc_endpoint_close(ep);
@@ -91,16 +101,24 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
         ngx_del_timer(&ep->retry);
     }
 
+    if (ep->connected) {
+        ep->connected = 0;
+        ep->stat->disconnections++;
+
+        if (ep->def->direction == NGX_MC_INPUT
+            || ep->def->protocol == NGX_MC_SRT)
+        {
+            ngx_memcpy(peer, ep->stat->peer, NGX_MC_ADDR_LEN);
+            ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
+                                  peer[0] ? peer : NULL, "closed");
+        }
+    }
+
     for (i = 0; i < NGX_MC_EVENT_N; i++) {
         if (ep->merge[i] && ep->merge[i]->merged) {
             ngx_mc_endpoint_emit(ep, i, ep->merge[i]->message,
                                  ep->merge[i]->peer);
         }
-    }
-
-    if (ep->connected) {
-        ep->connected = 0;
-        ep->stat->disconnections++;
     }
 
     ngx_mc_endpoint_stat_reset(ep->stat);
@@ -382,7 +400,11 @@ ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep, ngx_uint_t event,
 
     ngx_mc_endpoint_stat_end(st);
 
-    if (event != NGX_MC_EVENT_DISCONNECTED) {
+    /* a port that is being handed over is nobody's trouble yet */
+
+    if (event != NGX_MC_EVENT_DISCONNECTED
+        && (event != NGX_MC_EVENT_ADDRESS_IN_USE || n >= NGX_MC_RETRY_QUIET))
+    {
         ngx_mc_endpoint_event(ep, event, NULL, "%s, next attempt in %M ms",
                               error, delay);
     }
@@ -540,7 +562,6 @@ ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *message,
     case NGX_MC_EVENT_STARTED:
     case NGX_MC_EVENT_STOPPED:
     case NGX_MC_EVENT_CONNECTED:
-    case NGX_MC_EVENT_CONFIG_CHANGED:
         level = NGX_LOG_NOTICE;
         break;
 

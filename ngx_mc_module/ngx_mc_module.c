@@ -433,8 +433,8 @@ ngx_mc_flow_text(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *set = 1;
 
-    if (ngx_utf8_length(value[1].data, value[1].len) > NGX_MC_TEXT_LEN) {
-        return "is longer than 255 characters";
+    if (ngx_mc_def_check_text(&value[1]) != NGX_OK) {
+        return "must be UTF-8 without control characters, at most 255 of them";
     }
 
     *field = value[1];
@@ -673,8 +673,8 @@ ngx_mc_region(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    if (value[1].len == 0 || value[1].len > NGX_MC_TEXT_LEN) {
-        return "must be 1 to 255 characters long";
+    if (value[1].len == 0 || ngx_mc_def_check_text(&value[1]) != NGX_OK) {
+        return "must be UTF-8 without control characters, 1 to 255 of them";
     }
 
     mcf->registry.region = value[1];

@@ -58,6 +58,9 @@ static ngx_queue_t         ngx_mc_flows;
 static u_char             *ngx_mc_lock_name;
 static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
 static uint32_t            ngx_mc_owner_generation;
+
+/* the generation that this worker was started for */
+static uint32_t            ngx_mc_owner_first;
 static ngx_uint_t          ngx_mc_owner_slice;
 static ngx_uint_t          ngx_mc_owner_leaving;
 static ngx_event_t         ngx_mc_slice_event;
@@ -189,6 +192,7 @@ ngx_mc_owner_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_mc_notify_connection = c;
+    ngx_mc_owner_first = ngx_mc_registry->generation;
 
     ngx_mc_slice_event.handler = ngx_mc_owner_slice_handler;
     ngx_mc_slice_event.data = &ngx_mc_owner_dummy;
@@ -280,7 +284,7 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
 static void
 ngx_mc_owner_converge(ngx_uint_t orphans)
 {
-    ngx_uint_t            i;
+    ngx_uint_t            i, released;
     ngx_queue_t          *q, *next;
     ngx_mc_flow_t        *flow;
     ngx_mc_flow_entry_t  *entry;
@@ -291,6 +295,8 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
     if (gen == NULL) {
         return;
     }
+
+    released = 0;
 
     if (ngx_mc_owner_generation != gen->number) {
 
@@ -311,6 +317,7 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
                    != 0)
             {
                 ngx_mc_owner_release(flow);
+                released = 1;
                 continue;
             }
 
@@ -319,6 +326,18 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         }
 
         ngx_mc_owner_generation = gen->number;
+    }
+
+    if (ngx_process == NGX_PROCESS_WORKER
+        && gen->number != ngx_mc_owner_first)
+    {
+        /* a reload has started the workers that these flows are for */
+
+        if (released) {
+            ngx_mc_owner_notify();
+        }
+
+        return;
     }
 
     if (ngx_mc_owner_open() != NGX_OK) {

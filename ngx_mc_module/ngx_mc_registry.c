@@ -66,6 +66,17 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
                           zone->shm.size, ngx_mc_registry_needed(rcf->flows));
             return NGX_ERROR;
         }
+
+        if (ngx_mc_registry) {
+
+            /* the old workers see the old zone; the way to wake them stays */
+
+            reg->notify_fd = ngx_mc_registry->notify_fd;
+
+            ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0,
+                          "\"mc_zone_size\" has changed: counters and events "
+                          "start anew");
+        }
     }
 
     if (reg->layout != NGX_MC_REGISTRY_LAYOUT) {

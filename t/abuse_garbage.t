@@ -70,8 +70,11 @@ my @rtp = (
     ['a byte too many', rtp(payload => $ts . "\x47")],
     ['a byte too few', rtp(payload => substr $ts, 0, -1)],
     ['half a packet', rtp(payload => substr $ts, 0, 94)],
-    ['no sync byte', rtp(payload => "\x46" . substr $ts, 1)],
-    ['no sync byte at all', rtp(payload => "\x00" x 1316)],
+    ['no sync byte', rtp(payload => "\x00" x 1316)],
+    ['one sync byte of seven', rtp(payload => substr($ts, 0, 188)
+                                              . "\x00" x 1128)],
+    ['three sync bytes of seven', rtp(payload => substr($ts, 0, 564)
+                                                 . "\x00" x 752)],
     ['not TS', rtp(pt => 96, payload => join '', map { chr($_ & 0xff) } 1 .. 999)],
     ['60 kB of zeros', "\0" x 60000],
     ['65,507 bytes', "\x80\x21" . "G" x 65505],
@@ -92,9 +95,9 @@ my @udp = (
     ['one byte', 'G'],
     ['187 bytes', substr ts(1, count => 1), 0, 187],
     ['189 bytes', ts(1, count => 1) . 'G'],
-    ['no sync byte', "\x46" . substr $ts, 1],
-    ['sync byte of the second packet missing',
-     substr($ts, 0, 188) . "\0" . substr $ts, 189],
+    ['no sync byte', "\0" x 1316],
+    ['one sync byte of seven', substr($ts, 0, 188) . "\0" x 1128],
+    ['three sync bytes of seven', substr($ts, 0, 564) . "\0" x 752],
     ['not TS', join '', map { chr($_ & 0xff) } 1 .. 1316],
     ['RTP', rtp(payload => $ts)],
     ['60 kB of zeros', "\0" x 60000],
@@ -139,7 +142,7 @@ for (['bad-rtp', 'bad_rtp', \@rtp], ['bad-udp', 'bad_udp', \@udp]) {
     is($out->recv(0.1), undef, 'RTCP does not go on');
     is($t->source('bad-rtp')->{state}, 'waiting', 'RTCP is no stream');
 
-    # a TS packet that is longer than six others, and in the midst of a stream
+    # and in the midst of a stream
 
     my @seq = 0 .. 199;
 
@@ -150,11 +153,26 @@ for (['bad-rtp', 'bad_rtp', \@rtp], ['bad-udp', 'bad_udp', \@udp]) {
         sleep 0.002;
     }
 
-    my @got = map { rtp_read($_)->{seq} } $out->recv_all(200, 3);
-    is_deeply(\@got, \@seq, 'RTP: a sender whose stream is full of it');
+    my @got = map { rtp_read($_) } $out->recv_all(200, 3);
+    is_deeply([map { $_->{seq} } @got], \@seq,
+              'RTP: a sender whose stream is full of it');
+    is(scalar(grep { $_->{ts} == $_->{seq} * 90 && $_->{ssrc} == 0x11223344 }
+              @got), 200, 'RTP: with the headers of the sender');
     is($out->recv(0.1), undef, 'RTP: and only its good datagrams');
     is($t->source('bad-rtp')->{state}, 'connected', 'RTP: connected');
     is($t->source('bad-rtp')->{rtp}{lost_packets}, 0, 'RTP: nothing lost');
+
+    # one that is no TS takes the place of one: what follows is as before
+
+    my @sent = map { rtp(seq => 200 + $_, ts => $_ * $_, pt => 96,
+                         payload => $_ == 10 ? 'G' . "\0" x 1315
+                                             : ts($_)) } 0 .. 20;
+
+    $in->send(@sent);
+    splice @sent, 10, 1;
+
+    ok(join('', $out->recv_all(20, 3)) eq join('', @sent),
+       'RTP: datagrams as they came after one without TS');
 
     $in = to('bad_udp');
     $out = MC::Datagram->new(port => $t->port('bad_udp_o'));
@@ -171,7 +189,31 @@ for (['bad-rtp', 'bad_rtp', \@rtp], ['bad-udp', 'bad_udp', \@udp]) {
 }
 
 
-# five streams, and noise on each of their ports
+# a sync byte that was damaged on the way is an error of the stream: it goes on
+# as it came, and is counted
+
+{
+    my $in = to('bad_udp');
+    my $out = MC::Datagram->new(port => $t->port('bad_udp_o'));
+
+    # whoever sent before has gone
+
+    sleep 0.5;
+
+    my $errors = $t->source('bad-udp')->{ts}{sync_byte_errors};
+    my @sent = map { ts($_) } 0 .. 9;
+
+    substr($sent[5], 188, 1) = "\x46";
+    $in->send(@sent);
+
+    ok(join('', $out->recv_all(10, 2)) eq join('', @sent),
+       'a damaged sync byte: the same bytes');
+    is($t->source('bad-udp')->{ts}{sync_byte_errors}, $errors + 1,
+       'a damaged sync byte: counted');
+}
+
+
+# three streams, and noise on each of their ports
 
 my @args = ('--packets', 4000);
 my %recv = (srt => $t->mcpkt('recv', 'srt://127.0.0.1:%%srt_o%%', @args),

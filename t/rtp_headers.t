@@ -144,7 +144,7 @@ for (qw/ new pt ssrc size /) {
     is(scalar @d, $_ eq 'size' ? 80 : 20, "$_: as many datagrams");
     is(scalar(grep { $_->{first} == 0x80 && $_->{pt} == $pt } @d), scalar @d,
        "$_: plain headers, payload type $pt");
-    is(join('', map { $_->{payload} } @d), join('', @payload),
+    ok(join('', map { $_->{payload} } @d) eq join('', @payload),
        "$_: the same bytes");
     is(scalar(grep { $d[$_]{seq} == ($d[0]{seq} + $_ & 0xffff) } 0 .. $#d),
        scalar @d, "$_: numbered without gaps");
@@ -159,7 +159,7 @@ is_deeply([map { length $_->{payload} } @{ $got{size} }[0 .. 3]],
           [376, 376, 376, 188], 'pkt_size= cuts a datagram in whole packets');
 
 my @udp = $out{new_udp}->recv_all(60, 5);
-is(join('', @udp), join('', @payload), 'to UDP with pkt_size=: the same bytes');
+ok(join('', @udp) eq join('', @payload), 'to UDP with pkt_size=: the same bytes');
 is_deeply([map { length } @udp[0 .. 2]], [564, 564, 188],
           'to UDP with pkt_size=: cut');
 
@@ -181,7 +181,7 @@ is(scalar(grep { $_->{first} == 0x80 && $_->{pt} == 33
 
 @rtp = map { rtp_read($_) } $out{udp_ssrc}->recv_all(84, 5);
 is(scalar @rtp, 84, 'UDP to RTP: one TS packet each');
-is(join('', map { $_->{payload} } @rtp), join('', @payload),
+ok(join('', map { $_->{payload} } @rtp) eq join('', @payload),
    'UDP to RTP: the same bytes');
 is_deeply([@{ $rtp[0] }{qw/ ssrc pt /}], [4294967295, 127],
           'UDP to RTP: ssrc= and pt=');

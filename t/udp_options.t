@@ -95,7 +95,7 @@ is_deeply([map { ts_read($_) } $name->recv_all(10, 2)], [0 .. 9],
 
 my @got = $size->recv_all(70, 2);
 is(scalar(grep { length == 188 } @got), 70, 'pkt_size=188: one packet each');
-is(join('', @got), join('', map { ts($_) } 0 .. 9),
+ok(join('', @got) eq join('', map { ts($_) } 0 .. 9),
    'pkt_size=188: the same bytes');
 is($t->output('names', 'size')->{packets}, 70, 'pkt_size=188: counted');
 

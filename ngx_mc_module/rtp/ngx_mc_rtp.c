@@ -81,11 +81,7 @@ ngx_mc_rtp_parse(u_char *p, size_t len, ngx_mc_packet_t *pkt, ngx_uint_t *pt)
 
     data = p + header;
 
-    if (len - header - padding == 0
-        || (len - header - padding) % NGX_MC_TS_SIZE
-        || (*data != NGX_MC_TS_SYNC
-            && !ngx_mc_ts_is_aligned(data, len - header - padding)))
-    {
+    if (!ngx_mc_ts_is_aligned(data, len - header - padding)) {
         return rtcp ? NGX_MC_RTP_RTCP : NGX_MC_RTP_PAYLOAD;
     }
 

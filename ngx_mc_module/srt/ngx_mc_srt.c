@@ -827,8 +827,13 @@ ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn, ngx_mc_packet_t *pkts,
     st = conn->ep->stat;
 
     max = conn->ep->def->params.payloadsize;
-    max = (max > 0) ? max : conn->ep->def->params.packetfilter.len
-                            ? NGX_MC_TS_DATAGRAM : NGX_MC_SRT_MESSAGE;
+
+    if (max <= 0) {
+        /* see ngx_mc_srt_options() */
+        max = (conn->ep->def->params.packetfilter.len
+               || conn->ep->def->params.mss != NGX_CONF_UNSET)
+              ? NGX_MC_TS_DATAGRAM : NGX_MC_SRT_MESSAGE;
+    }
 
     sent = 0;
     bytes = 0;
