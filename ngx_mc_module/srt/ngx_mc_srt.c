@@ -39,6 +39,7 @@ static void ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn);
 static void ngx_mc_srt_output_handler(ngx_mc_srt_socket_t *s, int events);
 static ngx_int_t ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn,
     ngx_mc_packet_t *pkts, ngx_uint_t n);
+static ngx_int_t ngx_mc_srt_verify(ngx_mc_srt_conn_t *conn);
 static void ngx_mc_srt_broken(ngx_mc_srt_conn_t *conn, const char *why);
 static void ngx_mc_srt_stat_connected(ngx_mc_srt_stat_t *st,
     ngx_mc_srt_conn_t *conn);
@@ -61,6 +62,9 @@ ngx_mc_endpoint_type_t  ngx_mc_srt_type = {
     1
 };
 
+
+/* libsrt does not tell a peer that closed from one that went silent */
+static const char       ngx_mc_srt_lost[] = "the connection was closed or lost";
 
 static ngx_queue_t      ngx_mc_srt_locals;
 
@@ -544,6 +548,8 @@ ngx_mc_srt_accepted(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
         ngx_mc_flow_connected(ep);
         ngx_mc_endpoint_up(ep, sa, socklen);
 
+        ngx_mc_srt_verify(conn);
+
         return;
     }
 
@@ -573,6 +579,8 @@ ngx_mc_srt_accepted(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
 
     ngx_mc_srt_stat_connected(&peer->srt, conn);
     ngx_mc_endpoint_peer_up(ep, peer);
+
+    ngx_mc_srt_verify(conn);
 
     return;
 
@@ -725,7 +733,7 @@ ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn)
     } while (err == 0 && ++passes < NGX_MC_SRT_PASSES);
 
     if (err && err != SRT_EASYNCRCV) {
-        ngx_mc_srt_broken(conn, "the connection was closed or lost");
+        ngx_mc_srt_broken(conn, ngx_mc_srt_lost);
         return;
     }
 
@@ -734,6 +742,8 @@ ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn)
     {
         ngx_mc_pulse_stop(&conn->pulse);
         (void) ngx_mc_srt_poll(&conn->socket, SRT_EPOLL_IN|SRT_EPOLL_ERR);
+
+        ngx_mc_srt_verify(conn);
     }
 }
 
@@ -741,7 +751,25 @@ ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn)
 static void
 ngx_mc_srt_output_handler(ngx_mc_srt_socket_t *s, int events)
 {
-    ngx_mc_srt_broken(s->data, "the connection was closed or lost");
+    ngx_mc_srt_broken(s->data, ngx_mc_srt_lost);
+}
+
+
+/*
+ * A socket that broke before it was put into the poll set makes no event:
+ * to be asked after it was, and once a second.  NGX_DECLINED: conn is gone.
+ */
+
+static ngx_int_t
+ngx_mc_srt_verify(ngx_mc_srt_conn_t *conn)
+{
+    if (srt_getsockstate(conn->socket.sock) == SRTS_CONNECTED) {
+        return NGX_OK;
+    }
+
+    ngx_mc_srt_broken(conn, ngx_mc_srt_lost);
+
+    return NGX_DECLINED;
 }
 
 
@@ -788,7 +816,7 @@ ngx_mc_srt_send(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts, ngx_uint_t n)
 
     if (se->conn) {
         if (ngx_mc_srt_conn_send(se->conn, pkts, n) != NGX_OK) {
-            ngx_mc_srt_broken(se->conn, "the connection was closed or lost");
+            ngx_mc_srt_broken(se->conn, ngx_mc_srt_lost);
         }
 
         return;
@@ -802,7 +830,7 @@ ngx_mc_srt_send(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts, ngx_uint_t n)
         conn = ngx_queue_data(q, ngx_mc_srt_conn_t, queue);
 
         if (ngx_mc_srt_conn_send(conn, pkts, n) != NGX_OK) {
-            ngx_mc_srt_broken(conn, "the connection was closed or lost");
+            ngx_mc_srt_broken(conn, ngx_mc_srt_lost);
         }
     }
 }
@@ -904,21 +932,31 @@ done:
 static void
 ngx_mc_srt_second(ngx_mc_endpoint_t *ep)
 {
-    ngx_queue_t            *q;
+    ngx_queue_t            *q, *next;
     ngx_mc_srt_conn_t      *conn;
     ngx_mc_srt_endpoint_t  *se;
 
     se = ep->data;
 
     if (se->conn && se->conn->connected) {
+
+        if (ngx_mc_srt_verify(se->conn) != NGX_OK) {
+            return;
+        }
+
         ngx_mc_srt_stat(se->conn, &ep->stat->u.srt, NULL);
     }
 
     for (q = ngx_queue_head(&se->receivers);
          q != ngx_queue_sentinel(&se->receivers);
-         q = ngx_queue_next(q))
+         q = next)
     {
+        next = ngx_queue_next(q);
         conn = ngx_queue_data(q, ngx_mc_srt_conn_t, queue);
+
+        if (ngx_mc_srt_verify(conn) != NGX_OK) {
+            continue;
+        }
 
         ngx_mc_srt_stat(conn, &conn->peer->srt, &ep->stat->u.srt);
 
