@@ -27,6 +27,12 @@ mc_flow names {
     mc_output  name  udp://localhost:%%names_out%%;
     mc_output  size  udp://127.0.0.1:%%names_size%%?pkt_size=188;
 }
+mc_flow taken {
+    mc_source  udp://127.0.0.1:%%taken%%;
+    mc_source  rtp://127.0.0.1:%%taken_b%%  backup;
+    mc_output  o  udp://127.0.0.1:%%taken_out%%;
+    mc_output  o  udp://127.0.0.1:%%taken_outb%%  backup;
+}
 END
 
 $flows .= <<'END' if $six;
@@ -38,7 +44,12 @@ mc_flow six {
 }
 END
 
-my $t = MC->new(log => 'notice', flows => $flows);
+my $t = MC->new(log => 'notice', flows => $flows, start => 0);
+
+# somebody else has this port
+my $squatter = MC::Datagram->new(port => $t->port('taken'));
+
+$t->start;
 
 my $default = $t->read_file('/proc/sys/net/ipv4/ip_default_ttl') + 0 || 64;
 my $hops = $t->read_file('/proc/sys/net/ipv6/conf/lo/hop_limit') + 0 || 64;
@@ -98,6 +109,33 @@ is(scalar(grep { length == 188 } @got), 70, 'pkt_size=188: one packet each');
 ok(join('', @got) eq join('', map { ts($_) } 0 .. 9),
    'pkt_size=188: the same bytes');
 is($t->output('names', 'size')->{packets}, 70, 'pkt_size=188: counted');
+
+
+# a port that another program has
+
+$t->wait_for(sub {
+    my $s = $t->source('taken');
+    $s->{state} eq 'connecting' && $s->{last_error} && $s->{retry_at};
+}, 3, 'a port that is taken: tries again');
+
+my $e;
+
+$t->wait_for(sub {
+    ($e) = grep { $_->{code} eq 'address_in_use' } $t->events('taken');
+}, 5, 'a port that is taken: address_in_use');
+is(($e || {})->{type}, 'input-primary', 'a port that is taken: of that source');
+is($t->source('taken', 'backup')->{state}, 'waiting', 'the other one listens');
+
+close $squatter->socket;
+
+$t->wait_for(sub { $t->source('taken')->{state} eq 'waiting' }, 12,
+             'the port is free: the source listens');
+is($t->source('taken')->{last_error}, undef, 'and has no error');
+
+$in = MC::Datagram->new(to => ['127.0.0.1', $t->port('taken')]);
+my $out = MC::Datagram->new(port => $t->port('taken_out'));
+$in->send(ts(7));
+is(ts_read($out->recv(2) || ''), 7, 'and receives');
 
 $t->finish;
 done_testing();

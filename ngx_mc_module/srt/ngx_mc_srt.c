@@ -717,6 +717,7 @@ ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn)
         if (n) {
             now = ngx_mc_now();
             conn->last = now;
+            ep->stat->u.srt.packets += n;
             se->gate.busy = (ngx_atomic_uint_t) (now / 1000) | 1;
 
             if (ngx_mc_flow_input(ep, ngx_mc_srt_packets, n)
@@ -918,9 +919,11 @@ done:
     st->packets += sent;
     st->bytes += bytes;
     st->dropped_packets += dropped;
+    st->u.srt.packets += sent;
 
     if (conn->peer) {
         conn->peer->packets += sent;
+        conn->peer->srt.packets += sent;
         conn->peer->bytes += bytes;
         conn->peer->dropped_packets += dropped;
     }
@@ -1049,7 +1052,6 @@ ngx_mc_srt_stat(ngx_mc_srt_conn_t *conn, ngx_mc_srt_stat_t *st,
     st->retransmit_ratio = all ? (double) retransmitted / all : 0;
 
     for ( ;; ) {
-        st->packets += packets;
         st->lost_packets += lost;
         st->retransmitted_packets += retransmitted;
         st->dropped_packets += dropped;
