@@ -468,6 +468,29 @@ ngx_mc_flow_limit(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts, ngx_uint_t *n)
 }
 
 
+ngx_uint_t
+ngx_mc_flow_is_live(ngx_mc_flow_t *flow)
+{
+    ngx_uint_t          i;
+    ngx_mc_endpoint_t  *ep;
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ep = &flow->endpoints[i];
+
+        /* RTP and UDP outputs are connected to nobody */
+
+        if (ep->connected
+            && (ep->def->direction == NGX_MC_INPUT
+                || ep->def->mode != NGX_MC_MODE_SEND))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_mc_flow_second(ngx_mc_flow_t *flow)
 {

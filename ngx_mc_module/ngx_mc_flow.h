@@ -19,6 +19,9 @@ ngx_mc_flow_t *ngx_mc_flow_start(ngx_mc_flow_entry_t *entry,
 /* closes everything and frees the flow */
 void ngx_mc_flow_stop(ngx_mc_flow_t *flow);
 
+/* whether a source, a receiver or a caller output is connected */
+ngx_uint_t ngx_mc_flow_is_live(ngx_mc_flow_t *flow);
+
 /* once a second */
 void ngx_mc_flow_second(ngx_mc_flow_t *flow);
 

@@ -34,11 +34,14 @@
 
 
 static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
+static void ngx_mc_owner_leave(void);
 static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
 static void ngx_mc_owner_converge(ngx_uint_t orphans);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
-static void ngx_mc_owner_release(ngx_mc_flow_t *flow);
-static void ngx_mc_owner_release_all(void);
+static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
+    ngx_uint_t leader);
+static void ngx_mc_owner_stop(ngx_mc_flow_t *flow);
+static void ngx_mc_owner_release(ngx_uint_t all);
 static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
 static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
 static ngx_int_t ngx_mc_owner_open(void);
@@ -179,9 +182,9 @@ ngx_mc_owner_init_process(ngx_cycle_t *cycle)
     rev = c->read;
     rev->log = cycle->log;
     rev->handler = ngx_mc_owner_notify_handler;
-    rev->channel = 1;
 
-    /* an idle connection is told when the worker begins to exit */
+    /* an idle connection is told when the worker begins to exit, and every
+       connection at worker_shutdown_timeout */
     c->idle = 1;
 
     if (ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK) {
@@ -217,7 +220,10 @@ ngx_mc_owner_exit_process(void)
         ngx_del_timer(&ngx_mc_slice_event);
     }
 
-    ngx_mc_owner_release_all();
+    ngx_mc_owner_release(1);
+
+    ngx_close_connection(ngx_mc_notify_connection);
+    ngx_mc_notify_connection = NULL;
 }
 
 
@@ -229,19 +235,64 @@ ngx_mc_owner_notify_handler(ngx_event_t *rev)
     c = rev->data;
 
     if (c->close) {
-
-        /* the worker is leaving: what it runs goes to those that stay */
-
         c->close = 0;
-        ngx_mc_owner_leaving = 1;
-    }
-
-    if (ngx_mc_owner_leaving) {
-        ngx_mc_owner_release_all();
+        ngx_mc_owner_leave();
         return;
     }
 
     ngx_mc_owner_converge(0);
+
+    if (ngx_mc_owner_leaving) {
+        ngx_mc_owner_release(0);
+    }
+}
+
+
+/*
+ * The worker is leaving.  After a reload it keeps its live flows, until they
+ * end or worker_shutdown_timeout; when nginx itself is told to quit there is
+ * nobody whom that would serve.
+ */
+
+static void
+ngx_mc_owner_leave(void)
+{
+    ngx_queue_t    *q;
+    ngx_mc_flow_t  *flow;
+
+    if (ngx_mc_owner_leaving
+        || ngx_mc_registry->generation == ngx_mc_owner_first)
+    {
+        ngx_mc_owner_leaving = 1;
+        ngx_mc_owner_release(1);
+        return;
+    }
+
+    ngx_mc_owner_leaving = 1;
+
+    ngx_mc_owner_converge(0);
+    ngx_mc_owner_release(0);
+
+    if (ngx_queue_empty(&ngx_mc_flows)) {
+        return;
+    }
+
+    /* it is a timer that keeps a worker alive */
+
+    if (ngx_mc_slice_event.timer_set) {
+        ngx_del_timer(&ngx_mc_slice_event);
+    }
+
+    ngx_mc_slice_event.cancelable = 0;
+    ngx_add_timer(&ngx_mc_slice_event, NGX_MC_SLICE);
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = ngx_queue_next(q))
+    {
+        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+        flow->stat->exiting = 1;
+    }
 }
 
 
@@ -265,9 +316,14 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
 
     if (++ngx_mc_owner_slice == NGX_MC_SLICES) {
         ngx_mc_owner_slice = 0;
+        ngx_mc_owner_converge(1);
+    }
 
-        if (!ngx_mc_owner_leaving) {
-            ngx_mc_owner_converge(1);
+    if (ngx_mc_owner_leaving) {
+        ngx_mc_owner_release(0);
+
+        if (ngx_queue_empty(&ngx_mc_flows)) {
+            return;
         }
     }
 
@@ -284,7 +340,7 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
 static void
 ngx_mc_owner_converge(ngx_uint_t orphans)
 {
-    ngx_uint_t            i, released;
+    ngx_uint_t            i, old, released;
     ngx_queue_t          *q, *next;
     ngx_mc_flow_t        *flow;
     ngx_mc_flow_entry_t  *entry;
@@ -316,7 +372,7 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
                               entry->text.len)
                    != 0)
             {
-                ngx_mc_owner_release(flow);
+                ngx_mc_owner_stop(flow);
                 released = 1;
                 continue;
             }
@@ -328,21 +384,19 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         ngx_mc_owner_generation = gen->number;
     }
 
-    if (ngx_process == NGX_PROCESS_WORKER
-        && gen->number != ngx_mc_owner_first)
-    {
-        /* a reload has started the workers that these flows are for */
-
-        if (released) {
-            ngx_mc_owner_notify();
-        }
-
-        return;
+    if (released) {
+        ngx_mc_owner_notify();
     }
 
     if (ngx_mc_owner_open() != NGX_OK) {
         return;
     }
+
+    /* a reload has started new workers, which flows are for from now on;
+       only what shares a port with a flow that stays here has to come here */
+
+    old = (ngx_process == NGX_PROCESS_WORKER
+           && gen->number != ngx_mc_owner_first);
 
     for (i = 0; i < gen->nflows; i++) {
         entry = &gen->flows[i];
@@ -351,12 +405,35 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
             continue;
         }
 
-        if (entry->hint == ngx_worker
-            || (orphans && ngx_mc_owner_orphan(entry->stat)))
+        if (old
+            ? ngx_mc_owner_shares(gen, i)
+            : (entry->hint == ngx_worker
+               || (orphans && ngx_mc_owner_orphan(entry->stat))))
         {
             ngx_mc_owner_claim(gen, i);
         }
     }
+}
+
+
+/* whether this process runs a flow of the group */
+
+static ngx_uint_t
+ngx_mc_owner_shares(ngx_mc_generation_t *gen, ngx_uint_t leader)
+{
+    ngx_uint_t  i;
+
+    if (gen->flows[leader].group_next == NGX_MC_NONE) {
+        return 0;
+    }
+
+    for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        if (ngx_mc_owner_running(gen->flows[i].hash)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -425,7 +502,7 @@ unlock:
 
 
 static void
-ngx_mc_owner_release(ngx_mc_flow_t *flow)
+ngx_mc_owner_stop(ngx_mc_flow_t *flow)
 {
     uint64_t            hash;
     ngx_mc_owned_t     *own;
@@ -452,22 +529,33 @@ ngx_mc_owner_release(ngx_mc_flow_t *flow)
 }
 
 
-static void
-ngx_mc_owner_release_all(void)
-{
-    ngx_queue_t  *q;
+/* gives back the flows that are not live, or all */
 
-    if (ngx_queue_empty(&ngx_mc_flows)) {
-        return;
+static void
+ngx_mc_owner_release(ngx_uint_t all)
+{
+    ngx_uint_t      released;
+    ngx_queue_t    *q, *next;
+    ngx_mc_flow_t  *flow;
+
+    released = 0;
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+
+        if (all || !ngx_mc_flow_is_live(flow)) {
+            ngx_mc_owner_stop(flow);
+            released = 1;
+        }
     }
 
-    do {
-        q = ngx_queue_head(&ngx_mc_flows);
-        ngx_mc_owner_release(ngx_queue_data(q, ngx_mc_flow_t, queue));
-
-    } while (!ngx_queue_empty(&ngx_mc_flows));
-
-    ngx_mc_owner_notify();
+    if (released) {
+        ngx_mc_owner_notify();
+    }
 }
 
 

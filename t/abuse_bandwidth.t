@@ -119,8 +119,8 @@ for my $f (@names) {
 # those who were cut off may come again after ten seconds, not before
 
 for my $proto (qw/ rtp udp /) {
-    my $early = $t->mcpkt_run('send', "$proto://127.0.0.1:%%${proto}_disconnect%%",
-                              '--packets', 20, '--rate', '1m', '--id', 9);
+    $t->mcpkt_run('send', "$proto://127.0.0.1:%%${proto}_disconnect%%",
+                  '--packets', 20, '--rate', '1m', '--id', 9);
 }
 
 my $early = time() - $start;

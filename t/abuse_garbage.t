@@ -75,7 +75,8 @@ my @rtp = (
                                               . "\x00" x 1128)],
     ['three sync bytes of seven', rtp(payload => substr($ts, 0, 564)
                                                  . "\x00" x 752)],
-    ['not TS', rtp(pt => 96, payload => join '', map { chr($_ & 0xff) } 1 .. 999)],
+    ['not TS', rtp(pt => 96,
+                   payload => join '', map { chr($_ & 0xff) } 1 .. 999)],
     ['60 kB of zeros', "\0" x 60000],
     ['65,507 bytes', "\x80\x21" . "G" x 65505],
 );

@@ -201,7 +201,8 @@ is($o->{last_error}, undef, 'and has no error');
 # between attempts more and more time passes
 
 my @failed = event('silent', 'connect_failed');
-cmp_ok(scalar @failed, '>=', 3, 'an address that does not answer is tried again');
+cmp_ok(scalar @failed, '>=', 3,
+       'an address that does not answer is tried again');
 cmp_ok(scalar @failed, '<', 20, 'but not all the time');
 
 $t->finish;

@@ -164,8 +164,8 @@ is(scalar(grep { $_ && $_->{ttl} == 1 } @rtp), 100,
    'to a group: the TTL is 1');
 is(scalar(grep { $_ && $_->{ttl} == 16 } @wide), 100,
    'to a group with ttl=16');
-is(scalar(grep { $_ && (unpack('n', $_->{data}) & 0xff7f) == 0x8021 } @rtp), 100,
-   'RTP to a group');
+is(scalar(grep { $_ && (unpack('n', $_->{data}) & 0xff7f) == 0x8021 } @rtp),
+   100, 'RTP to a group');
 
 unless ($links) {
     $t->finish;

@@ -159,7 +159,8 @@ is_deeply([map { length $_->{payload} } @{ $got{size} }[0 .. 3]],
           [376, 376, 376, 188], 'pkt_size= cuts a datagram in whole packets');
 
 my @udp = $out{new_udp}->recv_all(60, 5);
-ok(join('', @udp) eq join('', @payload), 'to UDP with pkt_size=: the same bytes');
+ok(join('', @udp) eq join('', @payload),
+   'to UDP with pkt_size=: the same bytes');
 is_deeply([map { length } @udp[0 .. 2]], [564, 564, 188],
           'to UDP with pkt_size=: cut');
 

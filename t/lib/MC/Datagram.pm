@@ -20,9 +20,9 @@ use warnings;
 use Carp qw/ croak /;
 use Exporter qw/ import /;
 use IO::Select;
-use IO::Socket::IP;
-use Socket qw/ :DEFAULT IPPROTO_IP IPPROTO_IPV6 SO_RCVBUF
-                IP_ADD_MEMBERSHIP pack_ip_mreq /;
+use IO::Socket::IP ();
+use Socket qw/ AF_INET6 IPPROTO_IP IPPROTO_IPV6 IP_ADD_MEMBERSHIP IP_TOS
+               IP_TTL SOCK_DGRAM SOL_SOCKET SO_RCVBUF inet_aton pack_ip_mreq /;
 use Time::HiRes qw/ time sleep /;
 
 our @EXPORT_OK = qw/ rtp rtp_read ts ts_read /;
@@ -114,7 +114,7 @@ A datagram as { data, ttl, tos }, or undef.
 =cut
 
 use constant {
-    IP_TOS => 1, IP_TTL => 2, IP_RECVTTL => 12, IP_RECVTOS => 13,
+    IP_RECVTTL => 12, IP_RECVTOS => 13,
     IPV6_RECVHOPLIMIT => 51, IPV6_HOPLIMIT => 52, IPV6_RECVTCLASS => 66,
     IPV6_TCLASS => 67,
 };
