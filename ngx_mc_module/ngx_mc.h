@@ -70,7 +70,6 @@ typedef struct {
 typedef struct {
     ngx_msec_t            last;
     ngx_uint_t            merged;
-    ngx_uint_t            seen;              /* unsigned seen:1 */
     u_char                message[NGX_MC_EVENT_MESSAGE_LEN];
     u_char                peer[NGX_MC_ADDR_LEN];
 } ngx_mc_event_merge_t;

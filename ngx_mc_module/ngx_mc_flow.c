@@ -61,7 +61,7 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
 
     flow->stat->worker = ngx_worker;
     flow->stat->running = generation;
-    flow->stat->exiting = ngx_exiting;
+    flow->stat->exiting = ngx_exiting ? 1 : 0;
     flow->stat->started_at = flow->def.stopped ? 0 : ngx_mc_epoch_ms();
     ngx_memory_barrier();
     flow->stat->pid = ngx_pid;
@@ -93,8 +93,11 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
         ngx_mc_endpoint_stop(&flow->endpoints[i]);
     }
 
-    flow->stat->started_at = 0;
-    flow->stat->pid = 0;
+    if (flow->stat->pid == (ngx_atomic_uint_t) ngx_pid) {
+        flow->stat->started_at = 0;
+        flow->stat->exiting = 0;
+        flow->stat->pid = 0;
+    }
 
     for (i = 0; i < NGX_MC_PIPELINES; i++) {
 
@@ -361,15 +364,17 @@ static void
 ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
     ngx_uint_t n, ngx_uint_t opaque, ngx_uint_t aligned)
 {
-    ngx_uint_t          i;
+    ngx_uint_t          i, held;
     ngx_mc_endpoint_t  *ep;
+
+    held = 0;
 
     if (pl->nholding && aligned) {
 
         /* those who keep packets share one copy */
 
-        for (i = 0; i < n; i++) {
-            (void) ngx_mc_packet_hold(&pkts[i]);
+        while (held < n && ngx_mc_packet_hold(&pkts[held]) == NGX_OK) {
+            held++;
         }
     }
 
@@ -381,11 +386,8 @@ ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
         }
     }
 
-    if (pl->nholding && aligned) {
-
-        for (i = 0; i < n; i++) {
-            ngx_mc_packet_release(&pkts[i]);
-        }
+    for (i = 0; i < held; i++) {
+        ngx_mc_packet_release(&pkts[i]);
     }
 }
 

@@ -48,6 +48,7 @@ static char *ngx_mc_zone_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_mc_common_conf_t *ngx_mc_common_conf(ngx_conf_t *cf);
 
 static void *ngx_mc_create_conf(ngx_cycle_t *cycle);
+static void ngx_mc_conf_cleanup(void *data);
 static void ngx_mc_common_create(ngx_mc_common_conf_t *common);
 static char *ngx_mc_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_mc_init_flows(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf);
@@ -738,11 +739,25 @@ ngx_mc_zone_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static void *
 ngx_mc_create_conf(ngx_cycle_t *cycle)
 {
+    ngx_pool_cleanup_t  *cln;
     ngx_mc_main_conf_t  *mcf;
 
     mcf = ngx_pcalloc(cycle->pool, sizeof(ngx_mc_main_conf_t));
     if (mcf == NULL) {
         return NULL;
+    }
+
+    if (ngx_process == NGX_PROCESS_MASTER) {
+
+        /* a reload: whatever refuses it, the pool is destroyed */
+
+        cln = ngx_pool_cleanup_add(cycle->pool, 0);
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        cln->handler = ngx_mc_conf_cleanup;
+        cln->data = mcf;
     }
 
     ngx_mc_common_create(&mcf->common);
@@ -758,6 +773,18 @@ ngx_mc_create_conf(ngx_cycle_t *cycle)
     ngx_mc_flow_conf = NULL;
 
     return mcf;
+}
+
+
+static void
+ngx_mc_conf_cleanup(void *data)
+{
+    ngx_mc_main_conf_t *mcf = data;
+
+    if (ngx_mc_registry && !mcf->registry.told) {
+        ngx_mc_registry_reloaded(&mcf->registry, ngx_mc_registry,
+                                 "refused, see the error log");
+    }
 }
 
 
@@ -894,22 +921,11 @@ static ngx_int_t
 ngx_mc_init_limits(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf)
 {
     size_t                   needed;
-    ngx_uint_t               i, j, n, workers;
+    ngx_uint_t               i, j, n, workers, ngroups, *sources, *hints;
     ngx_core_conf_t         *ccf;
     ngx_event_conf_t        *ecf;
     ngx_mc_flow_def_t      **flows;
     ngx_mc_endpoint_def_t   *def;
-
-    flows = mcf->flows.elts;
-    n = 0;
-
-    for (i = 0; i < mcf->flows.nelts; i++) {
-        def = flows[i]->sources.elts;
-
-        for (j = 0; j < flows[i]->sources.nelts; j++) {
-            n += (def[j].protocol & NGX_MC_DATAGRAM) ? 1 : 0;
-        }
-    }
 
     needed = ngx_mc_registry_needed(&mcf->flows);
 
@@ -931,8 +947,43 @@ ngx_mc_init_limits(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf)
                                            ngx_core_module);
     ecf = ngx_event_get_conf(cf->cycle->conf_ctx, ngx_event_core_module);
 
+    /* groups are dealt as ngx_mc_registry_prepare() does it */
+
     workers = ccf->master ? ccf->worker_processes : 1;
-    n = (n + workers - 1) / workers + NGX_MC_CONNECTIONS;
+
+    sources = ngx_pcalloc(cf->pool, (workers + mcf->flows.nelts)
+                                    * sizeof(ngx_uint_t));
+    if (sources == NULL) {
+        return NGX_ERROR;
+    }
+
+    hints = sources + workers;
+    flows = mcf->flows.elts;
+    ngroups = 0;
+    n = 0;
+
+    for (i = 0; i < mcf->flows.nelts; i++) {
+
+        for (j = 0; j < i; j++) {
+            if (flows[i]->group.data == flows[j]->name.data) {
+                break;
+            }
+        }
+
+        hints[i] = (j == i) ? ngroups++ % workers : hints[j];
+
+        def = flows[i]->sources.elts;
+
+        for (j = 0; j < flows[i]->sources.nelts; j++) {
+            if (def[j].protocol & NGX_MC_DATAGRAM) {
+                sources[hints[i]]++;
+            }
+        }
+
+        n = ngx_max(n, sources[hints[i]]);
+    }
+
+    n += NGX_MC_CONNECTIONS;
 
     if (n > ecf->connections) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

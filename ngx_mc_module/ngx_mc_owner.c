@@ -32,6 +32,9 @@
 #define NGX_MC_SLICES       10
 #define NGX_MC_SLICE        100
 
+/* owners that are known to be alive in this second */
+#define NGX_MC_OWNERS       64
+
 
 static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
 static void ngx_mc_owner_leave(void);
@@ -107,19 +110,27 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         }
     }
 
-    fd = open((char *) ngx_mc_lock_name,
-              O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+    /*
+     * The file stays the same for the life of this master, even if its name
+     * goes: workers that leave and those that come must see one set of locks.
+     */
 
-    if (fd == -1) {
-        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                      "open() \"%s\" failed", ngx_mc_lock_name);
-        return;
+    if (reg->lock_fd == -1) {
+        reg->lock_fd = open((char *) ngx_mc_lock_name,
+                            O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+
+        if (reg->lock_fd == -1) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                          "open() \"%s\" failed", ngx_mc_lock_name);
+            return;
+        }
     }
+
+    fd = reg->lock_fd;
 
     if (fstat(fd, &sb) == -1) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
                       "fstat() \"%s\" failed", ngx_mc_lock_name);
-        (void) close(fd);
         return;
     }
 
@@ -130,11 +141,6 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
                       "fchown() \"%s\" failed", ngx_mc_lock_name);
     }
-
-    reg->lock_dev = sb.st_dev;
-    reg->lock_ino = sb.st_ino;
-
-    (void) close(fd);
 }
 
 
@@ -565,8 +571,9 @@ static ngx_uint_t
 ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
 {
     ngx_pid_t         pid;
-    static ngx_pid_t  alive;
+    ngx_uint_t        i;
     static time_t     when;
+    static ngx_pid_t  alive[NGX_MC_OWNERS];
 
     pid = (ngx_pid_t) st->pid;
 
@@ -580,16 +587,29 @@ ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
 
     /* one question a process and second, not one a flow */
 
-    if (pid == alive && when == ngx_time()) {
-        return 0;
+    if (when != ngx_time()) {
+        when = ngx_time();
+        ngx_memzero(alive, sizeof(alive));
+    }
+
+    for (i = 0; i < NGX_MC_OWNERS; i++) {
+
+        if (alive[i] == pid) {
+            return 0;
+        }
+
+        if (alive[i] == 0) {
+            break;
+        }
     }
 
     if (kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH) {
         return 1;
     }
 
-    alive = pid;
-    when = ngx_time();
+    if (i < NGX_MC_OWNERS) {
+        alive[i] = pid;
+    }
 
     return 0;
 }
@@ -617,31 +637,20 @@ ngx_mc_owner_running(uint64_t hash)
 static ngx_int_t
 ngx_mc_owner_open(void)
 {
-    struct stat  sb;
+    u_char  name[sizeof("/proc/self/fd/") + NGX_INT_T_LEN];
 
     if (ngx_mc_lock_fd != NGX_INVALID_FILE) {
         return NGX_OK;
     }
 
-    ngx_mc_lock_fd = open((char *) ngx_mc_lock_name,
-                          O_RDWR|O_NOFOLLOW|O_CLOEXEC);
+    ngx_sprintf(name, "/proc/self/fd/%d%Z", ngx_mc_registry->lock_fd);
+
+    ngx_mc_lock_fd = open((char *) name, O_RDWR|O_CLOEXEC);
 
     if (ngx_mc_lock_fd == -1) {
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
-                      "open() \"%s\" failed, no flow can run",
-                      ngx_mc_lock_name);
-        return NGX_ERROR;
-    }
-
-    if (fstat(ngx_mc_lock_fd, &sb) == -1
-        || sb.st_dev != ngx_mc_registry->lock_dev
-        || sb.st_ino != ngx_mc_registry->lock_ino)
-    {
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                      "\"%s\" was replaced, no flow can run until a reload",
-                      ngx_mc_lock_name);
-        (void) close(ngx_mc_lock_fd);
-        ngx_mc_lock_fd = NGX_INVALID_FILE;
+                      "open() \"%s\" for \"%s\" failed, no flow can run",
+                      name, ngx_mc_lock_name);
         return NGX_ERROR;
     }
 

@@ -18,8 +18,19 @@
 #define NGX_MC_READ_TRIES    1000
 
 
+/* the slab allocator rounds up to powers of two: what records take */
+#define NGX_MC_FLOW_SLOT      128
+#define NGX_MC_ENDPOINT_SLOT  512
+
+typedef char  ngx_mc_flow_slot_check_t
+    [(sizeof(ngx_mc_flow_stat_t) <= NGX_MC_FLOW_SLOT) ? 1 : -1];
+typedef char  ngx_mc_endpoint_slot_check_t
+    [(sizeof(ngx_mc_endpoint_stat_t) <= NGX_MC_ENDPOINT_SLOT) ? 1 : -1];
+
+
 static ngx_int_t ngx_mc_registry_create(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t **registry);
+static ngx_mc_flow_stat_t *ngx_mc_registry_live(ngx_mc_registry_t *reg);
 static ngx_int_t ngx_mc_registry_prepare(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg, ngx_mc_registry_conf_t *rcf);
 static size_t ngx_mc_generation_size(ngx_array_t *flows, ngx_str_t *region);
@@ -30,7 +41,7 @@ static ngx_mc_endpoint_stat_t *ngx_mc_endpoint_stat_get(
     ngx_mc_endpoint_def_t *def, uint32_t number);
 static void ngx_mc_registry_collect(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg);
-static void ngx_mc_registry_reloaded(ngx_mc_registry_t *reg, char *error);
+static void ngx_mc_registry_stamp(ngx_mc_generation_t *gen);
 static uint64_t ngx_mc_registry_hash(ngx_str_t *name);
 
 
@@ -47,6 +58,7 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
     size_t                   needed;
     ngx_slab_pool_t         *shpool;
     ngx_mc_registry_t       *reg;
+    ngx_mc_flow_stat_t      *flow;
     ngx_mc_registry_conf_t  *rcf;
 
     rcf = zone->data;
@@ -69,9 +81,24 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
 
         if (ngx_mc_registry) {
 
+            flow = ngx_mc_registry_live(ngx_mc_registry);
+
+            if (flow) {
+                ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
+                              "\"mc_zone_size\" cannot change while flow "
+                              "\"%s\" is live: stop its sources and "
+                              "receivers, or restart nginx", flow->name);
+
+                ngx_mc_registry_reloaded(rcf, ngx_mc_registry,
+                                         "mc_zone_size cannot change while a "
+                                         "flow is live");
+                return NGX_ERROR;
+            }
+
             /* the old workers see the old zone; the way to wake them stays */
 
             reg->notify_fd = ngx_mc_registry->notify_fd;
+            reg->lock_fd = ngx_mc_registry->lock_fd;
 
             ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0,
                           "\"mc_zone_size\" has changed: counters and events "
@@ -96,7 +123,7 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
                       "\"mc_zone_size\" is %uz bytes, %uz are needed",
                       rcf->flows->nelts, zone->shm.size, needed);
 
-        ngx_mc_registry_reloaded(reg, "no room in mc_zone_size");
+        ngx_mc_registry_reloaded(rcf, reg, "no room in mc_zone_size");
 
         return NGX_ERROR;
     }
@@ -150,11 +177,41 @@ ngx_mc_registry_create(ngx_slab_pool_t *shpool, ngx_mc_registry_t **registry)
     reg->layout = NGX_MC_REGISTRY_LAYOUT;
     reg->size = size;
     reg->notify_fd = -1;
+    reg->lock_fd = -1;
 
     shpool->data = reg;
     *registry = reg;
 
     return NGX_OK;
+}
+
+
+/* a flow with a source, a receiver or a caller output connected; or NULL */
+
+static ngx_mc_flow_stat_t *
+ngx_mc_registry_live(ngx_mc_registry_t *reg)
+{
+    ngx_mc_flow_stat_t      *flow;
+    ngx_mc_endpoint_stat_t  *st;
+
+    for (flow = reg->flows; flow; flow = flow->next) {
+
+        if (flow->pid == 0) {
+            continue;
+        }
+
+        for (st = flow->endpoints; st; st = st->next) {
+
+            if (st->state == NGX_MC_STATE_CONNECTED
+                && (st->direction == NGX_MC_INPUT
+                    || st->protocol == NGX_MC_SRT))
+            {
+                return flow;
+            }
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -264,18 +321,10 @@ ngx_mc_registry_prepare(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
 
     for (i = 0; i < gen->nflows; i++) {
 
-        entries[i].group = i;
+        entry = ngx_mc_registry_find(gen, flows[i]->group.data,
+                                     flows[i]->group.len);
 
-        for (j = 0; flows[i]->group.len && j < i; j++) {
-            if (flows[j]->group.len == flows[i]->group.len
-                && ngx_strncmp(flows[j]->group.data, flows[i]->group.data,
-                               flows[i]->group.len)
-                   == 0)
-            {
-                entries[i].group = entries[j].group;
-                break;
-            }
-        }
+        entries[i].group = entry ? (uint32_t) (entry - entries) : i;
 
         if (entries[i].group == i) {
             entries[i].hint = ngroups++ % rcf->workers;
@@ -332,7 +381,7 @@ ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
     reg->generation = reg->current->number;
     reg->pending = NULL;
 
-    ngx_mc_registry_reloaded(reg, NULL);
+    ngx_mc_registry_reloaded(rcf, reg, NULL);
 
     if (old) {
         shpool = ngx_mc_shpool;
@@ -370,8 +419,9 @@ ngx_mc_registry_needed(ngx_array_t *flows)
     flow = flows->elts;
 
     for (i = 0; i < flows->nelts; i++) {
-        /* the slab allocator rounds up to powers of two */
-        size += 256 + 512 * (flow[i]->sources.nelts + flow[i]->outputs.nelts);
+        size += NGX_MC_FLOW_SLOT
+                + NGX_MC_ENDPOINT_SLOT * (flow[i]->sources.nelts
+                                          + flow[i]->outputs.nelts);
     }
 
     /* events and peers, and the slab's own pages */
@@ -484,16 +534,26 @@ ngx_mc_endpoint_stat_get(ngx_slab_pool_t *shpool, ngx_mc_flow_stat_t *flow,
 static void
 ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
 {
-    uint32_t                  oldest;
+    uint32_t                  oldest, newest;
     ngx_uint_t                idle;
     ngx_mc_flow_stat_t       *flow, **link;
     ngx_mc_endpoint_stat_t   *st, **slink;
 
-    if (reg->previous == NULL) {
+    if (reg->current == NULL) {
         return;
     }
 
-    oldest = reg->previous->number;
+    newest = reg->current->number;
+    oldest = newest;
+
+    if (reg->previous) {
+        oldest = reg->previous->number;
+        ngx_mc_registry_stamp(reg->previous);
+    }
+
+    /* over what reloads have stamped that were refused later on */
+
+    ngx_mc_registry_stamp(reg->current);
 
     for (link = &reg->flows; *link; /* void */ ) {
         flow = *link;
@@ -504,10 +564,11 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
         for (slink = &flow->endpoints; *slink; /* void */ ) {
             st = *slink;
 
-            if (st->generation < oldest
-                && (idle || flow->running > st->generation))
+            if ((st->generation < oldest || st->generation > newest)
+                && (idle || flow->running >= oldest))
             {
                 *slink = st->next;
+                ngx_mc_endpoint_stat_reset(st);
                 ngx_slab_free(shpool, st);
                 continue;
             }
@@ -515,7 +576,9 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
             slink = &st->next;
         }
 
-        if (flow->generation < oldest && flow->endpoints == NULL && idle) {
+        if ((flow->generation < oldest || flow->generation > newest)
+            && flow->endpoints == NULL && idle)
+        {
             *link = flow->next;
             ngx_slab_free(shpool, flow);
             continue;
@@ -527,13 +590,34 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
 
 
 static void
-ngx_mc_registry_reloaded(ngx_mc_registry_t *reg, char *error)
+ngx_mc_registry_stamp(ngx_mc_generation_t *gen)
+{
+    ngx_uint_t            i, j;
+    ngx_mc_flow_entry_t  *entry;
+
+    for (i = 0; i < gen->nflows; i++) {
+        entry = &gen->flows[i];
+
+        entry->stat->generation = gen->number;
+
+        for (j = 0; j < entry->nendpoints; j++) {
+            entry->endpoints[j]->generation = gen->number;
+        }
+    }
+}
+
+
+void
+ngx_mc_registry_reloaded(ngx_mc_registry_conf_t *rcf, ngx_mc_registry_t *reg,
+    char *error)
 {
     ngx_mc_reload_stat_t  *rs;
 
     if (ngx_test_config) {
         return;
     }
+
+    rcf->told = 1;
 
     rs = &reg->last_reload;
 

@@ -205,8 +205,7 @@ typedef struct {
     ngx_mc_flow_stat_t     *flows;             /* sorted by name */
 
     int                     notify_fd;         /* eventfd, inherited; -1 */
-    dev_t                   lock_dev;
-    ino_t                   lock_ino;
+    int                     lock_fd;           /* of the lock file, likewise */
 
     /* any worker takes from the pool by setting owner from 0 to its pid */
     ngx_mc_peer_stat_t     *peers;
@@ -226,6 +225,7 @@ typedef struct {
                                                   by name */
     ngx_str_t               region;
     ngx_uint_t              workers;
+    ngx_uint_t              told;              /* last_reload has its result */
 } ngx_mc_registry_conf_t;
 
 
@@ -238,6 +238,10 @@ extern ngx_mc_registry_t  *ngx_mc_registry;
  */
 ngx_int_t ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data);
 void ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log);
+
+/* how a reload went: error is NULL if well */
+void ngx_mc_registry_reloaded(ngx_mc_registry_conf_t *rcf,
+    ngx_mc_registry_t *reg, char *error);
 
 /* the zone of the cycle that this process runs, or begins to */
 void ngx_mc_registry_attach(ngx_shm_zone_t *zone);

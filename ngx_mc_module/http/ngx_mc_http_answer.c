@@ -148,8 +148,20 @@ ngx_mc_http_answer_next(ngx_mc_json_t *json)
 static void
 ngx_mc_http_answer_enqueue(ngx_mc_http_answer_t *a)
 {
+    ngx_event_t               *wev;
+    ngx_http_core_loc_conf_t  *clcf;
+
     if (a->queued) {
         return;
+    }
+
+    /* a worker that is to exit waits for timers, not for posted events */
+
+    wev = a->request->connection->write;
+
+    if (!wev->delayed) {
+        clcf = ngx_http_get_module_loc_conf(a->request, ngx_http_core_module);
+        ngx_add_timer(wev, clcf->send_timeout);
     }
 
     if (ngx_mc_http_event.handler == NULL) {
@@ -220,9 +232,15 @@ ngx_mc_http_answer_run(ngx_mc_http_answer_t *a)
     ngx_int_t            rc;
     ngx_uint_t           n;
     ngx_chain_t         *none;
+    ngx_event_t         *wev;
     ngx_http_request_t  *r;
 
     r = a->request;
+    wev = r->connection->write;
+
+    if (wev->timer_set && !wev->delayed) {
+        ngx_del_timer(wev);
+    }
 
     if (r != r->connection->data) {
         /* a subrequest before its turn: its write handler will be called */

@@ -492,6 +492,11 @@ ngx_mc_udp_session(ngx_mc_udp_source_t *s, ngx_mc_packet_t *pkt,
         return;
     }
 
+    if (s->endpoint->banned && ngx_mc_udp_banned(s)) {
+        /* for what it has just sent */
+        return;
+    }
+
     s->ssrc = pkt->ssrc;
 
     ngx_mc_udp_accepted(s, msg, other && rc == NGX_MC_RTP_RESTARTED, now);
@@ -533,6 +538,7 @@ ngx_mc_udp_accepted(ngx_mc_udp_source_t *s, struct msghdr *msg,
     }
 
     if (s->up) {
+        ngx_mc_udp_forward(s);
         ngx_mc_udp_down(s, "another sender has taken over");
     }
 

@@ -155,6 +155,7 @@ ngx_mc_srt_close_endpoint(ngx_mc_endpoint_t *ep)
 static void
 ngx_mc_srt_connect(ngx_mc_endpoint_t *ep)
 {
+    u_char                 *p, text[NGX_MC_ERROR_LEN];
     ngx_err_t               err;
     ngx_int_t               fc, rcvbuf;
     SRTSOCKET               sock;
@@ -188,6 +189,15 @@ ngx_mc_srt_connect(ngx_mc_endpoint_t *ep)
         if (err == NGX_EADDRINUSE) {
             ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_ADDRESS_IN_USE,
                                    "the local port is in use");
+            return;
+        }
+
+        if (err) {
+            p = ngx_strerror(err, text, sizeof(text) - 1);
+            *p = '\0';
+
+            ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
+                                   "bind() failed: %s", text);
             return;
         }
 
@@ -246,6 +256,7 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
     }
 
     if (ngx_mc_srt_local_addr(ep, &addr, &addrlen, port) != NGX_OK) {
+        *err = EAFNOSUPPORT;
         return NGX_ERROR;
     }
 
@@ -518,11 +529,7 @@ ngx_mc_srt_accepted(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
             return;
         }
 
-        conn = se->conn;
-        se->conn = NULL;
-
-        ngx_mc_srt_conn_free(conn);
-        ngx_mc_endpoint_down(ep, 1, "silent, replaced by another caller");
+        ngx_mc_srt_broken(se->conn, "silent, replaced by another caller");
     }
 
     conn = ngx_mc_srt_conn_create(ep, sock);
@@ -739,12 +746,11 @@ ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn)
     }
 
     if (conn->pulse.pulse
-        && ngx_mc_now() - conn->last > NGX_MC_PULSE_IDLE)
+        && ngx_mc_now() - conn->last > NGX_MC_PULSE_IDLE
+        && srt_getsockstate(sock) == SRTS_CONNECTED)
     {
         ngx_mc_pulse_stop(&conn->pulse);
         (void) ngx_mc_srt_poll(&conn->socket, SRT_EPOLL_IN|SRT_EPOLL_ERR);
-
-        ngx_mc_srt_verify(conn);
     }
 }
 
@@ -758,7 +764,8 @@ ngx_mc_srt_output_handler(ngx_mc_srt_socket_t *s, int events)
 
 /*
  * A socket that broke before it was put into the poll set makes no event:
- * to be asked after it was, and once a second.  NGX_DECLINED: conn is gone.
+ * to be asked after it was, and once a second.  NGX_DECLINED: it did, and
+ * conn may be gone.
  */
 
 static ngx_int_t
@@ -768,7 +775,13 @@ ngx_mc_srt_verify(ngx_mc_srt_conn_t *conn)
         return NGX_OK;
     }
 
-    ngx_mc_srt_broken(conn, ngx_mc_srt_lost);
+    if (conn->ep->def->direction == NGX_MC_INPUT) {
+        /* what came before the end is still to be read */
+        ngx_mc_srt_source_handler(&conn->socket, SRT_EPOLL_ERR);
+
+    } else {
+        ngx_mc_srt_broken(conn, ngx_mc_srt_lost);
+    }
 
     return NGX_DECLINED;
 }
@@ -895,16 +908,20 @@ ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn, ngx_mc_packet_t *pkts,
             if (rc == SRT_ERROR) {
                 rc = srt_getlasterror(NULL);
 
-                if (rc != SRT_EASYNCSND && rc != SRT_ECONGEST) {
-                    goto done;
+                if (rc == SRT_EASYNCSND || rc == SRT_ECONGEST) {
+
+                    /* nor is there room for the rest, and each refusal is
+                       an exception inside libsrt */
+
+                    dropped += n - i;
+                    rc = 0;
                 }
 
-                dropped++;
-
-            } else {
-                sent++;
-                bytes += size;
+                goto done;
             }
+
+            sent++;
+            bytes += size;
 
             p += size;
             len -= size;

@@ -16,8 +16,8 @@
  *
  * libsrt asks whether it may go on with a handshake in its receiver thread,
  * before any key is exchanged.  The answer comes from the list of endpoints,
- * under the port's mutex, which neither side holds for more than a few
- * hundred instructions, and never while the nginx thread calls libsrt.  What
+ * under the port's mutex, which that thread holds while it sets the options
+ * of the new socket, and the nginx thread never while it calls libsrt.  What
  * was answered goes to the nginx thread through a ring; what does not fit
  * under a flood is still counted.
  *
@@ -48,7 +48,6 @@ typedef struct {
     ngx_msec_t               time;
     socklen_t                socklen;
     ngx_sockaddr_t           sockaddr;
-    u_char                   streamid[NGX_MC_STREAMID_LEN];
 } ngx_mc_srt_verdict_t;
 
 
@@ -483,7 +482,7 @@ ngx_mc_srt_port_callback(void *opaque, SRTSOCKET sock, int hsversion,
     if (se->ep->def->direction == NGX_MC_INPUT) {
         word = se->gate.busy;
 
-        if (word && now - word <= NGX_MC_SRT_SILENT) {
+        if (word && (ngx_atomic_int_t) (now - word) <= NGX_MC_SRT_SILENT) {
             verdict = NGX_MC_REJECTED_BUSY;
             code = SRT_REJX_CONFLICT;
             goto done;
@@ -626,9 +625,6 @@ ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
 
     port = s->data;
 
-    /* who was let pass is known before who is there */
-    ngx_mc_srt_port_verdicts(port);
-
     for ( ;; ) {
         salen = sizeof(ngx_sockaddr_t);
 
@@ -640,6 +636,9 @@ ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
             break;
         }
 
+        /* its verdict is in the ring, maybe since this loop began */
+        ngx_mc_srt_port_verdicts(port);
+
         for (i = 0; i < port->npending; i++) {
             if (port->pending[i].sock == sock) {
                 port->pending[i] = port->pending[--port->npending];
@@ -647,7 +646,7 @@ ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
             }
         }
 
-        len = NGX_MC_SRT_STREAMID_LEN;
+        len = sizeof(streamid);
 
         if (srt_getsockflag(sock, SRTO_STREAMID, streamid, &len)
             == SRT_ERROR)
