@@ -251,7 +251,7 @@ ngx_mc_resolve_hosts(ngx_mc_endpoint_t *ep)
     host = &ep->def->host;
 
     if (ngx_mc_resolve_read(NGX_MC_HOSTS, &text) != NGX_OK) {
-        return NGX_DECLINED;
+        text.len = 0;
     }
 
     while (ngx_mc_resolve_line(&text, &line)) {
@@ -274,6 +274,17 @@ ngx_mc_resolve_hosts(ngx_mc_endpoint_t *ep)
 
             break;
         }
+    }
+
+    /* RFC 6761, 6.3: it is never a question to name servers */
+
+    ngx_str_set(&word, "localhost");
+
+    if (host->len == word.len
+        && ngx_strncasecmp(host->data, word.data, word.len) == 0)
+    {
+        ngx_str_set(&addr, "127.0.0.1");
+        return ngx_mc_resolve_literal(ep, &addr);
     }
 
     return NGX_DECLINED;
