@@ -32,7 +32,7 @@
 #define NGX_MC_SLICES       10
 #define NGX_MC_SLICE        100
 
-/* owners that are known to be alive in this second */
+/* owners that are known to be alive now */
 #define NGX_MC_OWNERS       64
 
 
@@ -40,11 +40,15 @@ static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
 static void ngx_mc_owner_leave(void);
 static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
 static void ngx_mc_owner_converge(ngx_uint_t orphans);
+static void ngx_mc_owner_inherit(void);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
 static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
     ngx_uint_t leader);
 static void ngx_mc_owner_stop(ngx_mc_flow_t *flow);
-static void ngx_mc_owner_release(ngx_uint_t all);
+static void ngx_mc_owner_release(void);
+static void ngx_mc_owner_release_all(void);
+static ngx_uint_t ngx_mc_owner_is_live(ngx_mc_generation_t *gen,
+    ngx_uint_t leader);
 static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
 static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
 static ngx_int_t ngx_mc_owner_open(void);
@@ -226,7 +230,7 @@ ngx_mc_owner_exit_process(void)
         ngx_del_timer(&ngx_mc_slice_event);
     }
 
-    ngx_mc_owner_release(1);
+    ngx_mc_owner_release_all();
 
     ngx_close_connection(ngx_mc_notify_connection);
     ngx_mc_notify_connection = NULL;
@@ -249,7 +253,7 @@ ngx_mc_owner_notify_handler(ngx_event_t *rev)
     ngx_mc_owner_converge(0);
 
     if (ngx_mc_owner_leaving) {
-        ngx_mc_owner_release(0);
+        ngx_mc_owner_release();
     }
 }
 
@@ -257,7 +261,8 @@ ngx_mc_owner_notify_handler(ngx_event_t *rev)
 /*
  * The worker is leaving.  After a reload it keeps its live flows, until they
  * end or worker_shutdown_timeout; when nginx itself is told to quit there is
- * nobody whom that would serve.
+ * nobody whom that would serve.  The master tells only current workers to
+ * quit, and they those that have been leaving before.
  */
 
 static void
@@ -266,18 +271,22 @@ ngx_mc_owner_leave(void)
     ngx_queue_t    *q;
     ngx_mc_flow_t  *flow;
 
-    if (ngx_mc_owner_leaving
-        || ngx_mc_registry->generation == ngx_mc_owner_first)
-    {
-        ngx_mc_owner_leaving = 1;
-        ngx_mc_owner_release(1);
+    if (ngx_mc_owner_leaving) {
+        ngx_mc_owner_release_all();
         return;
     }
 
     ngx_mc_owner_leaving = 1;
 
+    if (ngx_mc_registry->generation == ngx_mc_owner_first) {
+        ngx_mc_registry->quit = ngx_mc_owner_first;
+        ngx_mc_owner_notify();
+        ngx_mc_owner_release_all();
+        return;
+    }
+
     ngx_mc_owner_converge(0);
-    ngx_mc_owner_release(0);
+    ngx_mc_owner_release();
 
     if (ngx_queue_empty(&ngx_mc_flows)) {
         return;
@@ -323,10 +332,13 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
     if (++ngx_mc_owner_slice == NGX_MC_SLICES) {
         ngx_mc_owner_slice = 0;
         ngx_mc_owner_converge(1);
+
+    } else {
+        ngx_mc_owner_inherit();
     }
 
     if (ngx_mc_owner_leaving) {
-        ngx_mc_owner_release(0);
+        ngx_mc_owner_release();
 
         if (ngx_queue_empty(&ngx_mc_flows)) {
             return;
@@ -415,6 +427,50 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
             ? ngx_mc_owner_shares(gen, i)
             : (entry->hint == ngx_worker
                || (orphans && ngx_mc_owner_orphan(entry->stat))))
+        {
+            ngx_mc_owner_claim(gen, i);
+        }
+    }
+}
+
+
+/*
+ * What cannot wait until the second is over: the flows of a worker that was
+ * leaving and has died, which nobody starts again, and what belongs to a port
+ * here but was another's when it was last tried.
+ */
+
+static void
+ngx_mc_owner_inherit(void)
+{
+    ngx_uint_t            i, old;
+    ngx_mc_flow_entry_t  *entry;
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    if (gen == NULL
+        || gen->number != ngx_mc_owner_generation
+        || ngx_mc_lock_fd == NGX_INVALID_FILE)
+    {
+        return;
+    }
+
+    old = (ngx_process == NGX_PROCESS_WORKER
+           && gen->number != ngx_mc_owner_first);
+
+    for (i = 0; i < gen->nflows; i++) {
+        entry = &gen->flows[i];
+
+        if (entry->group != i) {
+            continue;
+        }
+
+        if (old
+            ? ngx_mc_owner_shares(gen, i)
+            : (entry->hint == ngx_worker
+               && entry->stat->pid
+               && ngx_mc_owner_orphan(entry->stat)))
         {
             ngx_mc_owner_claim(gen, i);
         }
@@ -535,27 +591,44 @@ ngx_mc_owner_stop(ngx_mc_flow_t *flow)
 }
 
 
-/* gives back the flows that are not live, or all */
+/*
+ * Gives back the flows that are not live.  What shares a port with a live
+ * one can run nowhere else.
+ */
 
 static void
-ngx_mc_owner_release(ngx_uint_t all)
+ngx_mc_owner_release(void)
 {
-    ngx_uint_t      released;
-    ngx_queue_t    *q, *next;
-    ngx_mc_flow_t  *flow;
+    ngx_uint_t            i, n, released;
+    ngx_mc_flow_t        *flow;
+    ngx_mc_generation_t  *gen;
+
+    if (ngx_queue_empty(&ngx_mc_flows)) {
+        return;
+    }
+
+    gen = ngx_mc_registry_current();
+
+    if (gen == NULL || ngx_mc_registry->quit == gen->number) {
+        ngx_mc_owner_release_all();
+        return;
+    }
 
     released = 0;
 
-    for (q = ngx_queue_head(&ngx_mc_flows);
-         q != ngx_queue_sentinel(&ngx_mc_flows);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+    for (i = 0; i < gen->nflows; i++) {
 
-        if (all || !ngx_mc_flow_is_live(flow)) {
-            ngx_mc_owner_stop(flow);
-            released = 1;
+        if (gen->flows[i].group != i || ngx_mc_owner_is_live(gen, i)) {
+            continue;
+        }
+
+        for (n = i; n != NGX_MC_NONE; n = gen->flows[n].group_next) {
+            flow = ngx_mc_owner_running(gen->flows[n].hash);
+
+            if (flow) {
+                ngx_mc_owner_stop(flow);
+                released = 1;
+            }
         }
     }
 
@@ -565,15 +638,54 @@ ngx_mc_owner_release(ngx_uint_t all)
 }
 
 
+static void
+ngx_mc_owner_release_all(void)
+{
+    ngx_queue_t  *q;
+
+    if (ngx_queue_empty(&ngx_mc_flows)) {
+        return;
+    }
+
+    do {
+        q = ngx_queue_head(&ngx_mc_flows);
+        ngx_mc_owner_stop(ngx_queue_data(q, ngx_mc_flow_t, queue));
+
+    } while (!ngx_queue_empty(&ngx_mc_flows));
+
+    ngx_mc_owner_notify();
+}
+
+
+/* whether a flow of the group is live in this process */
+
+static ngx_uint_t
+ngx_mc_owner_is_live(ngx_mc_generation_t *gen, ngx_uint_t leader)
+{
+    ngx_uint_t      i;
+    ngx_mc_flow_t  *flow;
+
+    for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        flow = ngx_mc_owner_running(gen->flows[i].hash);
+
+        if (flow && ngx_mc_flow_is_live(flow)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* nobody's, or of a process that is gone */
 
 static ngx_uint_t
 ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
 {
-    ngx_pid_t         pid;
-    ngx_uint_t        i;
-    static time_t     when;
-    static ngx_pid_t  alive[NGX_MC_OWNERS];
+    ngx_pid_t          pid;
+    ngx_uint_t         i;
+    static ngx_pid_t   alive[NGX_MC_OWNERS];
+    static ngx_msec_t  when;
 
     pid = (ngx_pid_t) st->pid;
 
@@ -585,10 +697,10 @@ ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
         return 0;
     }
 
-    /* one question a process and second, not one a flow */
+    /* one question a process, not one a flow */
 
-    if (when != ngx_time()) {
-        when = ngx_time();
+    if (when != ngx_current_msec) {
+        when = ngx_current_msec;
         ngx_memzero(alive, sizeof(alive));
     }
 

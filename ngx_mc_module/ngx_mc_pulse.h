@@ -39,7 +39,7 @@ void ngx_mc_pulse_stop(ngx_mc_pulse_client_t *client);
 
 /* the beat for a flow's mc_batch, us.  With mc_batch 0 a short beat costs
    less than a wake-up a packet, and adds half of it at the median */
-#define NGX_MC_PULSE_LEAST  500
+#define NGX_MC_PULSE_LEAST  300
 #define ngx_mc_pulse_period(batch)                                           \
     ((batch) ? (ngx_uint_t) (batch) * 1000 : NGX_MC_PULSE_LEAST)
 

@@ -199,6 +199,9 @@ typedef struct {
     ngx_atomic_t            generation;        /* current->number */
     ngx_mc_reload_stat_t    last_reload;
 
+    ngx_atomic_t            quit;              /* a generation whose workers
+                                                  leave without successors */
+
     /* the master's */
     ngx_mc_generation_t    *previous;          /* freed one reload later */
     ngx_mc_generation_t    *pending;           /* made, not yet published */

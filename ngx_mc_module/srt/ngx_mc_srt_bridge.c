@@ -31,6 +31,9 @@
 #define NGX_MC_SRT_IDLE     250000
 #define NGX_MC_SRT_END      1000
 
+/* of timers with mc_batch 0, ns: twice the kernel's default */
+#define NGX_MC_SRT_SLACK    100000
+
 
 static void *ngx_mc_srt_thread(void *data);
 static void ngx_mc_srt_handler(ngx_event_t *rev);
@@ -338,8 +341,8 @@ ngx_mc_srt_enter(ngx_msec_t batch)
      * the kernel merges those that are close to each other.
      */
 
-    (void) prctl(PR_SET_TIMERSLACK, ngx_mc_pulse_period(batch) * 1000UL,
-                 0, 0, 0);
+    (void) prctl(PR_SET_TIMERSLACK,
+                 batch ? batch * 1000000UL : NGX_MC_SRT_SLACK, 0, 0, 0);
 }
 
 

@@ -6,6 +6,7 @@
 
 #include "mc_pkt.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -564,7 +565,13 @@ mc_sleep_until(uint64_t when)
     ts.tv_sec = when / 1000000000;
     ts.tv_nsec = when % 1000000000;
 
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+    /* a second signal must not cut short what the first has asked for */
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL)
+           == EINTR)
+    {
+        /* void */
+    }
 }
 
 
