@@ -91,6 +91,7 @@ struct ngx_mc_endpoint_s {
     unsigned                connected:1;
     unsigned                opened:1;        /* type->open() was called */
     unsigned                banned:1;
+    unsigned                stopping:1;
 
     ngx_pool_t             *pool;            /* the flow's */
     ngx_log_t              *log;

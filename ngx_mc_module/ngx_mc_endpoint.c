@@ -25,6 +25,9 @@
 /* a connection that lasted so long starts the back-off anew */
 #define NGX_MC_RETRY_FORGET     2000
 
+/* one code of one endpoint makes at most an event in so many ms */
+#define NGX_MC_EVENT_INTERVAL   1000
+
 
 static void ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep);
 static void ngx_mc_endpoint_open(ngx_mc_endpoint_t *ep);
@@ -32,6 +35,8 @@ static void ngx_mc_endpoint_close(ngx_mc_endpoint_t *ep);
 static void ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep,
     ngx_uint_t event, u_char *error);
 static void ngx_mc_endpoint_retry_handler(ngx_event_t *ev);
+static void ngx_mc_endpoint_merge(ngx_mc_endpoint_t *ep, ngx_uint_t code,
+    ngx_uint_t n, u_char *peer, u_char *message);
 static void ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code,
     u_char *message, u_char *peer);
 static void ngx_mc_endpoint_addr(u_char *text, struct sockaddr *sa,
@@ -94,6 +99,8 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
 {
     u_char      peer[NGX_MC_ADDR_LEN];
     ngx_uint_t  i;
+
+    ep->stopping = 1;
 
     ngx_mc_endpoint_close(ep);
 
@@ -232,7 +239,9 @@ ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
     st->connections++;
 
     ngx_mc_endpoint_event(ep, NGX_MC_EVENT_CONNECTED,
-                          st->peer[0] ? st->peer : NULL, "connected");
+                          st->peer[0] ? st->peer : NULL, "%s",
+                          (ep->def->mode == NGX_MC_MODE_SEND)
+                          ? "ready to send" : "the connection is up");
 }
 
 
@@ -264,6 +273,12 @@ ngx_mc_endpoint_down(ngx_mc_endpoint_t *ep, ngx_uint_t listening,
     st->connected_at = 0;
     st->peer[0] = '\0';
     ngx_cpystrn(st->last_error, error, NGX_MC_ERROR_LEN);
+
+    if (listening && ep->banned) {
+        /* who comes before is refused */
+        st->retry_at = ngx_mc_epoch_ms()
+                       + (ep->banned_until - ngx_current_msec);
+    }
 
     ngx_mc_endpoint_stat_end(st);
 
@@ -405,8 +420,14 @@ ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep, ngx_uint_t event,
     if (event != NGX_MC_EVENT_DISCONNECTED
         && (event != NGX_MC_EVENT_ADDRESS_IN_USE || n >= NGX_MC_RETRY_QUIET))
     {
-        ngx_mc_endpoint_event(ep, event, NULL, "%s, next attempt in %M ms",
-                              error, delay);
+        if (delay) {
+            ngx_mc_endpoint_event(ep, event, NULL,
+                                  "%s, next attempt in %M ms", error, delay);
+
+        } else {
+            ngx_mc_endpoint_event(ep, event, NULL,
+                                  "%s, next attempt at once", error);
+        }
     }
 
     ngx_add_timer(&ep->retry, delay);
@@ -447,8 +468,8 @@ ngx_mc_endpoint_rejected(ngx_mc_endpoint_t *ep, ngx_uint_t reason,
         return;
     }
 
-    ngx_mc_endpoint_event(ep, ngx_mc_rejected_events[reason],
-                          addr[0] ? addr : NULL, "%s", message);
+    ngx_mc_endpoint_merge(ep, ngx_mc_rejected_events[reason], n,
+                          addr[0] ? addr : NULL, message);
 }
 
 
@@ -494,15 +515,26 @@ void
 ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *peer,
     const char *fmt, ...)
 {
-    u_char                *p;
-    va_list                args;
-    u_char                 message[NGX_MC_EVENT_MESSAGE_LEN];
-    ngx_mc_event_merge_t  *merge;
+    u_char   *p;
+    va_list   args;
+    u_char    message[NGX_MC_EVENT_MESSAGE_LEN];
 
     va_start(args, fmt);
     p = ngx_vslprintf(message, message + sizeof(message) - 1, fmt, args);
     va_end(args);
     *p = '\0';
+
+    ngx_mc_endpoint_merge(ep, code, 1, peer, message);
+}
+
+
+/* n of them; those within a second of the last are told of together */
+
+static void
+ngx_mc_endpoint_merge(ngx_mc_endpoint_t *ep, ngx_uint_t code, ngx_uint_t n,
+    u_char *peer, u_char *message)
+{
+    ngx_mc_event_merge_t  *merge;
 
     merge = ep->merge[code];
 
@@ -512,21 +544,17 @@ ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *peer,
             return;
         }
 
+        merge->last = ngx_current_msec - NGX_MC_EVENT_INTERVAL;
         ep->merge[code] = merge;
+    }
 
-    } else if (ngx_current_msec - merge->last < 1000) {
+    merge->merged += n;
 
-        merge->merged++;
-
+    if (ngx_current_msec - merge->last < NGX_MC_EVENT_INTERVAL) {
         ngx_cpystrn(merge->message, message, NGX_MC_EVENT_MESSAGE_LEN);
         ngx_cpystrn(merge->peer, peer ? peer : (u_char *) "",
                     NGX_MC_ADDR_LEN);
         return;
-    }
-
-    if (merge->merged) {
-        /* this one is told of together with those that wait */
-        merge->merged++;
     }
 
     ngx_mc_endpoint_emit(ep, code, message, peer);
@@ -563,6 +591,10 @@ ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *message,
     case NGX_MC_EVENT_STOPPED:
     case NGX_MC_EVENT_CONNECTED:
         level = NGX_LOG_NOTICE;
+        break;
+
+    case NGX_MC_EVENT_DISCONNECTED:
+        level = ep->stopping ? NGX_LOG_NOTICE : NGX_LOG_ERR;
         break;
 
     default:
@@ -620,6 +652,10 @@ ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep)
         && (ngx_msec_int_t) (ep->banned_until - ngx_current_msec) <= 0)
     {
         ep->banned = 0;
+
+        ngx_mc_endpoint_stat_begin(st);
+        st->retry_at = 0;
+        ngx_mc_endpoint_stat_end(st);
     }
 
     if (ep->opened) {
@@ -640,7 +676,9 @@ ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep)
     for (i = 0; i < NGX_MC_EVENT_N; i++) {
         merge = ep->merge[i];
 
-        if (merge && merge->merged && ngx_current_msec - merge->last >= 1000) {
+        if (merge && merge->merged
+            && ngx_current_msec - merge->last >= NGX_MC_EVENT_INTERVAL)
+        {
             ngx_mc_endpoint_emit(ep, i, merge->message, merge->peer);
         }
     }

@@ -558,6 +558,18 @@ ngx_mc_def_unknown_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 
     if (value->data == NULL) {
 
+        if (name->len > 3 && ngx_strncmp(name->data, "mc_", 3) == 0) {
+            return ngx_mc_def_error(p, "\";\" is missing before the next "
+                                    "directive");
+        }
+
+        if ((name->len == 1 && (*name->data == 's' || *name->data == 'm'))
+            || (name->len == 2 && ngx_strncmp(name->data, "ms", 2) == 0))
+        {
+            return ngx_mc_def_error(p, "no space goes between a number and "
+                                    "its unit");
+        }
+
         /* as a rule the second half of an unquoted passphrase */
 
         return ngx_mc_def_error(p, "a word without \"=\" that is neither "

@@ -38,12 +38,17 @@ typedef enum {
 } ngx_mc_health_e;
 
 
+/* ms that a source may take to deliver once it is connected */
+#define NGX_MC_STATUS_SILENT  3000
+
+
 /* how an endpoint stands, as health sees it */
 
 typedef enum {
     NGX_MC_VERDICT_FINE = 0,
     NGX_MC_VERDICT_UNSEEN,             /* a backup source that never came */
     NGX_MC_VERDICT_WAITING,            /* a source */
+    NGX_MC_VERDICT_SILENT,             /* a source, connected */
     NGX_MC_VERDICT_FEW_PEERS,
     NGX_MC_VERDICT_CONNECTING,
     NGX_MC_VERDICT_STOPPED             /* and should not be */
@@ -612,6 +617,20 @@ ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep)
         }
 
         break;
+
+    case NGX_MC_STATE_CONNECTED:
+
+        /* bitrate is of the last full second */
+
+        if (def->direction == NGX_MC_INPUT
+            && ep->stat.bitrate == 0
+            && ngx_mc_epoch_ms() - ep->stat.connected_at
+               > NGX_MC_STATUS_SILENT)
+        {
+            return NGX_MC_VERDICT_SILENT;
+        }
+
+        break;
     }
 
     if (def->direction == NGX_MC_OUTPUT && def->params.min_peers > 0
@@ -790,7 +809,9 @@ ngx_mc_status_health(ngx_mc_status_t *st, ngx_mc_health_e *pipelines)
             continue;
         }
 
-        if (source[p]->stat.state != NGX_MC_STATE_CONNECTED) {
+        if (source[p]->stat.state != NGX_MC_STATE_CONNECTED
+            || source[p]->verdict == NGX_MC_VERDICT_SILENT)
+        {
             pipelines[p] = NGX_MC_HEALTH_DOWN;
 
         } else if (trouble[p]) {
@@ -881,6 +902,10 @@ ngx_mc_status_reasons(ngx_mc_json_t *json, ngx_mc_status_t *st,
 
         case NGX_MC_VERDICT_CONNECTING:
             p = ngx_slprintf(p, last, "is connecting");
+            break;
+
+        case NGX_MC_VERDICT_SILENT:
+            p = ngx_slprintf(p, last, "is connected, but no data arrives");
             break;
 
         case NGX_MC_VERDICT_FEW_PEERS:

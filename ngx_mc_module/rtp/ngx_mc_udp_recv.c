@@ -687,8 +687,8 @@ ngx_mc_udp_refusals(ngx_mc_udp_source_t *s, int64_t now)
         }
 
         ngx_mc_endpoint_rejected(s->endpoint, i, r->n, &r->peer.sockaddr,
-                                 r->peer_len, "%ui datagram%s refused: %s",
-                                 r->n, r->n == 1 ? "" : "s", r->text);
+                                 r->peer_len, "datagram refused: %s",
+                                 r->text);
 
         if (i == NGX_MC_REJECTED_MALFORMED && s->up) {
             s->complained = now;

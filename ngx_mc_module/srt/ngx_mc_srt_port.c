@@ -94,7 +94,7 @@ static socklen_t ngx_mc_srt_socklen(const struct sockaddr *sa);
 
 static const char  *ngx_mc_srt_reasons[] = {
     "address is not allowed",
-    "wrong or missing passphrase",
+    "the passphrases differ, or only one side has one",
     "unknown streamid",
     "the source is in use",
     "too many receivers",
