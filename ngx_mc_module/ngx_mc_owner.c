@@ -35,12 +35,19 @@
 /* owners that are known to be alive now */
 #define NGX_MC_OWNERS       64
 
+/* which flows to claim: those meant for this worker; those that are nobody's
+   too; those meant for it whose owner has died */
+#define NGX_MC_TAKE_MEANT   0
+#define NGX_MC_TAKE_ORPHANS 1
+#define NGX_MC_TAKE_LOST    2
+
 
 static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
 static void ngx_mc_owner_leave(void);
 static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
 static void ngx_mc_owner_converge(ngx_uint_t orphans);
 static void ngx_mc_owner_inherit(void);
+static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
 static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
     ngx_uint_t leader);
@@ -358,7 +365,7 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
 static void
 ngx_mc_owner_converge(ngx_uint_t orphans)
 {
-    ngx_uint_t            i, old, released;
+    ngx_uint_t            released;
     ngx_queue_t          *q, *next;
     ngx_mc_flow_t        *flow;
     ngx_mc_flow_entry_t  *entry;
@@ -410,27 +417,7 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         return;
     }
 
-    /* a reload has started new workers, which flows are for from now on;
-       only what shares a port with a flow that stays here has to come here */
-
-    old = (ngx_process == NGX_PROCESS_WORKER
-           && gen->number != ngx_mc_owner_first);
-
-    for (i = 0; i < gen->nflows; i++) {
-        entry = &gen->flows[i];
-
-        if (entry->group != i) {
-            continue;
-        }
-
-        if (old
-            ? ngx_mc_owner_shares(gen, i)
-            : (entry->hint == ngx_worker
-               || (orphans && ngx_mc_owner_orphan(entry->stat))))
-        {
-            ngx_mc_owner_claim(gen, i);
-        }
-    }
+    ngx_mc_owner_take(gen, orphans ? NGX_MC_TAKE_ORPHANS : NGX_MC_TAKE_MEANT);
 }
 
 
@@ -443,8 +430,6 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
 static void
 ngx_mc_owner_inherit(void)
 {
-    ngx_uint_t            i, old;
-    ngx_mc_flow_entry_t  *entry;
     ngx_mc_generation_t  *gen;
 
     gen = ngx_mc_registry_current();
@@ -456,6 +441,21 @@ ngx_mc_owner_inherit(void)
         return;
     }
 
+    ngx_mc_owner_take(gen, NGX_MC_TAKE_LOST);
+}
+
+
+/*
+ * A reload has started new workers, which flows are for from then on: into an
+ * old one comes only what shares a port with a flow that stays there.
+ */
+
+static void
+ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what)
+{
+    ngx_uint_t            i, old, take;
+    ngx_mc_flow_entry_t  *entry;
+
     old = (ngx_process == NGX_PROCESS_WORKER
            && gen->number != ngx_mc_owner_first);
 
@@ -466,12 +466,21 @@ ngx_mc_owner_inherit(void)
             continue;
         }
 
-        if (old
-            ? ngx_mc_owner_shares(gen, i)
-            : (entry->hint == ngx_worker
-               && entry->stat->pid
-               && ngx_mc_owner_orphan(entry->stat)))
-        {
+        if (old) {
+            take = ngx_mc_owner_shares(gen, i);
+
+        } else if (what == NGX_MC_TAKE_LOST) {
+            take = (entry->hint == ngx_worker
+                    && entry->stat->pid
+                    && ngx_mc_owner_orphan(entry->stat));
+
+        } else {
+            take = (entry->hint == ngx_worker
+                    || (what == NGX_MC_TAKE_ORPHANS
+                        && ngx_mc_owner_orphan(entry->stat)));
+        }
+
+        if (take) {
             ngx_mc_owner_claim(gen, i);
         }
     }
