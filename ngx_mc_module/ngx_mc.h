@@ -140,7 +140,6 @@ struct ngx_mc_flow_s {
     ngx_mc_flow_def_t       def;
     ngx_mc_flow_stat_t     *stat;
     uint64_t                hash;
-    uint32_t                generation;
     ngx_mc_event_log_t     *event_log;       /* of this process's cycle */
 
     ngx_mc_endpoint_t      *endpoints;       /* sources, then outputs */

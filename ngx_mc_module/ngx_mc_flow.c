@@ -50,7 +50,6 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
     flow->log = *ngx_cycle->log;
     flow->stat = entry->stat;
     flow->hash = entry->hash;
-    flow->generation = generation;
 
     if (ngx_mc_flow_build(flow, entry) != NGX_OK) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,

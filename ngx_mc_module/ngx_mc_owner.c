@@ -402,7 +402,6 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
                 continue;
             }
 
-            flow->generation = gen->number;
             flow->stat->running = gen->number;
         }
 

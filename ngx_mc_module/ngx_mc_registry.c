@@ -175,7 +175,6 @@ ngx_mc_registry_create(ngx_slab_pool_t *shpool, ngx_mc_registry_t **registry)
     reg->npeers = n;
 
     reg->layout = NGX_MC_REGISTRY_LAYOUT;
-    reg->size = size;
     reg->notify_fd = -1;
     reg->lock_fd = -1;
 

@@ -193,7 +193,6 @@ typedef struct {
 
 typedef struct {
     uint32_t                layout;
-    size_t                  size;
 
     ngx_mc_generation_t    *current;           /* replaced as a whole */
     ngx_atomic_t            generation;        /* current->number */

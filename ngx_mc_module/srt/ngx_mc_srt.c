@@ -868,14 +868,7 @@ ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn, ngx_mc_packet_t *pkts,
     sock = conn->socket.sock;
     st = conn->ep->stat;
 
-    max = conn->ep->def->params.payloadsize;
-
-    if (max <= 0) {
-        /* see ngx_mc_srt_options() */
-        max = (conn->ep->def->params.packetfilter.len
-               || conn->ep->def->params.mss != NGX_CONF_UNSET)
-              ? NGX_MC_TS_DATAGRAM : NGX_MC_SRT_MESSAGE;
-    }
+    max = ngx_mc_srt_payloadsize(&conn->ep->def->params);
 
     sent = 0;
     bytes = 0;

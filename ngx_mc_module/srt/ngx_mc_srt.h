@@ -136,6 +136,9 @@ ngx_int_t ngx_mc_srt_options(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
 ngx_int_t ngx_mc_srt_accept_options(ngx_mc_endpoint_def_t *def,
     SRTSOCKET sock);
 
+/* the largest message that is sent, bytes */
+ngx_int_t ngx_mc_srt_payloadsize(ngx_mc_params_t *params);
+
 /* packets in flight, and bytes to buffer, for its bandwidth and latency */
 void ngx_mc_srt_buffers(ngx_mc_endpoint_t *ep, ngx_int_t *fc,
     ngx_int_t *rcvbuf);

@@ -256,24 +256,40 @@ ngx_mc_srt_set_params(ngx_mc_params_t *params, SRTSOCKET sock,
 }
 
 
+static ngx_int_t
+ngx_mc_srt_set_payloadsize(ngx_mc_params_t *params, SRTSOCKET sock)
+{
+    ngx_int_t  size;
+
+    size = ngx_mc_srt_payloadsize(params);
+
+    /* libsrt's default holds with any mss that it takes */
+
+    if (size == NGX_MC_TS_DATAGRAM) {
+        return NGX_OK;
+    }
+
+    return ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE, size);
+}
+
+
 /*
  * What a source sends in one message goes out in one, up to the largest; a
  * packet filter needs the room for its own header.
  */
 
-static ngx_int_t
-ngx_mc_srt_set_payloadsize(ngx_mc_params_t *params, SRTSOCKET sock)
+ngx_int_t
+ngx_mc_srt_payloadsize(ngx_mc_params_t *params)
 {
-    if (params->payloadsize != NGX_CONF_UNSET) {
-        return ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE,
-                                  params->payloadsize);
+    if (params->payloadsize > 0) {
+        return params->payloadsize;
     }
 
     if (params->packetfilter.len || params->mss != NGX_CONF_UNSET) {
-        return NGX_OK;
+        return NGX_MC_TS_DATAGRAM;
     }
 
-    return ngx_mc_srt_set_int(sock, SRTO_PAYLOADSIZE, NGX_MC_SRT_MESSAGE);
+    return NGX_MC_SRT_MESSAGE;
 }
 
 
