@@ -19,7 +19,7 @@
 
 
 /* the slab allocator rounds up to powers of two: what records take */
-#define NGX_MC_FLOW_SLOT      128
+#define NGX_MC_FLOW_SLOT      256
 #define NGX_MC_ENDPOINT_SLOT  512
 
 typedef char  ngx_mc_flow_slot_check_t

@@ -28,7 +28,7 @@
 
 
 /* raised with every change of the structures below */
-#define NGX_MC_REGISTRY_LAYOUT   1
+#define NGX_MC_REGISTRY_LAYOUT   2
 
 /* "[IPv6]:port" and a zero */
 #define NGX_MC_ADDR_LEN          56
@@ -37,6 +37,17 @@
 
 
 #define NGX_MC_NONE              0xffffffff
+
+
+/* what an operator has asked for at run time, against the configuration */
+#define NGX_MC_CONTROL_NONE      0
+#define NGX_MC_CONTROL_START     1
+#define NGX_MC_CONTROL_STOP      2
+
+/* the source that an operator has chosen */
+#define NGX_MC_CHOICE_AUTO       0
+#define NGX_MC_CHOICE_PRIMARY    1
+#define NGX_MC_CHOICE_BACKUP     2
 
 
 #define NGX_MC_STATE_STOPPED     0
@@ -135,9 +146,12 @@ struct ngx_mc_endpoint_stat_s {
     u_char                  peer[NGX_MC_ADDR_LEN];         /* "": null */
     u_char                  last_error[NGX_MC_ERROR_LEN];  /* "": null */
 
+    /* whoever controls it at run time */
+    volatile uint16_t       control;           /* NGX_MC_CONTROL_* */
+
     /* the master's: what this is a record of */
-    uint16_t                direction;
-    uint16_t                pipeline;
+    uint8_t                 direction;
+    uint8_t                 pipeline;
     uint32_t                generation;        /* the last that names it */
     ngx_mc_endpoint_stat_t *next;              /* of the same flow */
     u_char                  name[NGX_MC_NAME_LEN + 1];
@@ -150,7 +164,13 @@ struct ngx_mc_flow_stat_s {
     uint32_t                generation;
     u_char                  name[NGX_MC_NAME_LEN + 1];
 
+    /* whoever controls it at run time */
+    ngx_atomic_t            control;           /* NGX_MC_CONTROL_* */
+    ngx_atomic_t            choice;            /* NGX_MC_CHOICE_* */
+
     /* the owner's */
+    ngx_atomic_t            controlled;        /* registry's control that it
+                                                  has seen */
     ngx_atomic_t            pid;               /* 0: nobody's */
     uint32_t                worker;            /* its number */
     uint32_t                running;           /* generation it runs */
@@ -200,6 +220,8 @@ typedef struct {
 
     ngx_atomic_t            quit;              /* a generation whose workers
                                                   leave without successors */
+    ngx_atomic_t            control;           /* raised with each change of
+                                                  a control or choice */
 
     /* the master's */
     ngx_mc_generation_t    *previous;          /* freed one reload later */
