@@ -60,6 +60,13 @@ typedef struct {
     /* once a second */
     void                (*second)(ngx_mc_endpoint_t *ep);
 
+    /* changes the definition while the endpoint runs: ep->def is "def" when
+       it returns, which may be the same as before.  "changed" has bits
+       NGX_MC_CHANGED_*, and never _REOPEN */
+    void                (*update)(ngx_mc_endpoint_t *ep,
+                                  ngx_mc_endpoint_def_t *def,
+                                  ngx_uint_t changed);
+
     /* 1: sends any bytes; 0: wants whole TS packets, up to seven at once */
     ngx_uint_t            opaque;
 } ngx_mc_endpoint_type_t;
@@ -73,6 +80,10 @@ typedef struct {
     u_char                message[NGX_MC_EVENT_MESSAGE_LEN];
     u_char                peer[NGX_MC_ADDR_LEN];
 } ngx_mc_event_merge_t;
+
+
+/* mc_batch of the flow is another: beside the bits of a definition */
+#define NGX_MC_CHANGED_BATCH  0x100
 
 
 struct ngx_mc_endpoint_s {
@@ -92,9 +103,12 @@ struct ngx_mc_endpoint_s {
     unsigned                opened:1;        /* type->open() was called */
     unsigned                banned:1;
     unsigned                stopping:1;
+    unsigned                started:1;       /* it runs, or tries to */
+    unsigned                held:1;          /* its port is another's */
 
-    ngx_pool_t             *pool;            /* the flow's */
-    ngx_log_t              *log;
+    ngx_pool_t             *pool;            /* its own */
+    ngx_pool_t             *def_pool;        /* of def, goes with it */
+    ngx_log_t              *log;             /* the flow's */
 
     struct sockaddr        *sockaddr;        /* of the remote, or local for
                                                 those who listen or receive */
@@ -123,8 +137,8 @@ struct ngx_mc_endpoint_s {
 struct ngx_mc_pipeline_s {
     ngx_mc_flow_t          *flow;
     ngx_uint_t              index;           /* NGX_MC_PRIMARY, _BACKUP */
-    ngx_mc_endpoint_t      *source;
-    ngx_mc_endpoint_t     **outputs;
+    ngx_mc_endpoint_t      *source;          /* or NULL */
+    ngx_mc_endpoint_t     **outputs;         /* that it feeds now */
     ngx_uint_t              noutputs;
     ngx_uint_t              nholding;        /* outputs that keep packets */
 
@@ -137,13 +151,21 @@ struct ngx_mc_flow_s {
     ngx_queue_t             queue;           /* of this process's flows */
     ngx_pool_t             *pool;
     ngx_log_t               log;
-    ngx_mc_flow_def_t       def;
+    ngx_str_t               name;
     ngx_mc_flow_stat_t     *stat;
     uint64_t                hash;
     ngx_mc_event_log_t     *event_log;       /* of this process's cycle */
 
-    ngx_mc_endpoint_t      *endpoints;       /* sources, then outputs */
+    /* its definition; endpoints have their own lines of it */
+    ngx_str_t               text;            /* of ngx_alloc() */
+    ngx_msec_t              batch;
+    unsigned                stopped:1;       /* mc_state off */
+
+    unsigned                running:1;       /* as things stand */
+
+    ngx_mc_endpoint_t     **endpoints;       /* sources, then outputs */
     ngx_uint_t              nendpoints;
+    ngx_mc_endpoint_t     **routes;          /* room for what pipelines feed */
     ngx_mc_pipeline_t       pipelines[NGX_MC_PIPELINES];
     ngx_uint_t              slice;           /* which tenth of the second */
 };
@@ -160,8 +182,30 @@ extern ngx_mc_endpoint_type_t  ngx_mc_udp_type;
 
 /* ngx_mc_endpoint.c: what types report, and what flows ask for */
 
+/*
+ * Made from its line of a definition, not yet started; its definition is
+ * allocated from "pool", which is the endpoint's from then on.  NULL: no
+ * memory, and the pool is still the caller's.
+ */
+ngx_mc_endpoint_t *ngx_mc_endpoint_create(ngx_mc_flow_t *flow,
+    ngx_mc_endpoint_def_t *def, ngx_pool_t *pool,
+    ngx_mc_endpoint_stat_t *stat);
+void ngx_mc_endpoint_free(ngx_mc_endpoint_t *ep);
+
+/* puts in order what an owner that died has left in its record */
+void ngx_mc_endpoint_claim(ngx_mc_endpoint_t *ep);
+
 void ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep);
 void ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep);
+
+/* another definition, that does not need it to be opened anew; the old one
+   is freed */
+void ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep,
+    ngx_mc_endpoint_def_t *def, ngx_pool_t *pool, ngx_uint_t changed);
+
+/* the port that it waits for may be free now */
+void ngx_mc_endpoint_retry(ngx_mc_endpoint_t *ep);
+
 void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
 
 /*

@@ -754,6 +754,12 @@ ngx_mc_def_check_srt(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
 
     } else {
 
+        if (prm->rekey != NGX_CONF_UNSET) {
+            return ngx_mc_def_error(p, "\"rekey\" is for listeners: a caller "
+                                    "connects anew when its passphrase is "
+                                    "changed");
+        }
+
         if (any) {
             return ngx_mc_def_error(p, "\"mode=%V\" needs a host in the URL: "
                                     "\"srt://HOST:%d\"",

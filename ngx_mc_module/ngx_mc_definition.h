@@ -64,6 +64,10 @@
 
 #define NGX_MC_TRANSTYPE_LIVE    0
 
+/* connections of a listener whose passphrase is changed */
+#define NGX_MC_REKEY_KEEP        0
+#define NGX_MC_REKEY_DISCONNECT  1
+
 /* the handshake carries a latency in 16 bits, of milliseconds */
 #define NGX_MC_LATENCY_MAX       65535
 
@@ -104,6 +108,7 @@ typedef struct {
     ngx_int_t        peerlatency;
     ngx_str_t        passphrase;
     ngx_int_t        pbkeylen;
+    ngx_int_t        rekey;
     ngx_str_t        streamid;
     int64_t          maxbw;               /* bytes/s, as libsrt */
     int64_t          inputbw;
@@ -241,6 +246,23 @@ ngx_int_t ngx_mc_def_write(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow);
    p->pool.  What cannot be read is our bug */
 ngx_int_t ngx_mc_def_read(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
     ngx_str_t *text);
+
+/* the same for one endpoint and its line, without the newline */
+ngx_int_t ngx_mc_def_read_endpoint(ngx_mc_parse_t *p,
+    ngx_mc_endpoint_def_t *def, ngx_str_t *line);
+
+/*
+ * What of an endpoint's definition differs, as bits, and how that can be put
+ * into force; "names" gets the names of the parameters that differ, never
+ * their values.
+ */
+
+#define NGX_MC_CHANGED_LIVE      0x01     /* while it runs */
+#define NGX_MC_CHANGED_KEY       0x02     /* so, and it is about the key */
+#define NGX_MC_CHANGED_REOPEN    0x04     /* it has to be opened anew */
+
+ngx_uint_t ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
+    ngx_mc_endpoint_def_t *to, u_char *names, size_t size);
 
 /* decimal bit rates: "20m" is 20,000,000; NGX_ERROR on a mistake */
 int64_t ngx_mc_parse_rate(ngx_str_t *s);

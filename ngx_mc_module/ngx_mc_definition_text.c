@@ -58,9 +58,11 @@ static ngx_uint_t ngx_mc_text_prefix(u_char *mask, size_t size);
 
 static ngx_int_t ngx_mc_def_read_line(ngx_mc_parse_t *p,
     ngx_mc_flow_def_t *flow, ngx_str_t *line);
-static ngx_int_t ngx_mc_def_read_endpoint(ngx_mc_parse_t *p,
-    ngx_mc_flow_def_t *flow, ngx_uint_t direction, ngx_str_t *rest,
-    ngx_str_t *line);
+static ngx_uint_t ngx_mc_def_changed_param(ngx_mc_parse_t *p,
+    ngx_mc_param_t *prm, ngx_mc_endpoint_def_t *from,
+    ngx_mc_endpoint_def_t *to);
+static u_char *ngx_mc_def_add_name(u_char *start, u_char *p, u_char *last,
+    ngx_str_t *name);
 static ngx_uint_t ngx_mc_def_word(ngx_str_t *rest, ngx_str_t *word);
 static ngx_int_t ngx_mc_def_decode(ngx_mc_parse_t *p, ngx_str_t *s);
 static ngx_int_t ngx_mc_def_bad(ngx_mc_parse_t *p, const char *what);
@@ -424,7 +426,6 @@ static ngx_int_t
 ngx_mc_text_add_endpoint(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
 {
     size_t           start;
-    ngx_uint_t       direction;
     ngx_mc_param_t  *prm;
 
     start = t->pos - t->start;
@@ -439,14 +440,10 @@ ngx_mc_text_add_endpoint(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
         return NGX_ERROR;
     }
 
-    direction = (def->direction == NGX_MC_INPUT) ? NGX_MC_ON_SOURCE
-                                                 : NGX_MC_ON_OUTPUT;
-
     for (prm = ngx_mc_params; prm->name.len; prm++) {
 
-        if ((prm->where & def->protocol) == 0
-            || (prm->where & direction) == 0
-            || (prm->where & NGX_MC_PARAM_UNWRITTEN))
+        if ((prm->where & NGX_MC_PARAM_UNWRITTEN)
+            || !ngx_mc_def_has_param(def, prm))
         {
             continue;
         }
@@ -666,10 +663,12 @@ static ngx_int_t
 ngx_mc_def_read_line(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
     ngx_str_t *line)
 {
-    off_t       rate;
-    ngx_int_t   n;
-    ngx_str_t   rest, key, word;
-    ngx_uint_t  i;
+    off_t                   rate;
+    ngx_int_t               n;
+    ngx_str_t               rest, key, word;
+    ngx_uint_t              i;
+    ngx_array_t            *array;
+    ngx_mc_endpoint_def_t  *def;
 
     rest = *line;
 
@@ -677,12 +676,16 @@ ngx_mc_def_read_line(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
         return ngx_mc_def_bad(p, "an empty line");
     }
 
-    if (ngx_mc_word_is(&key, "source")) {
-        return ngx_mc_def_read_endpoint(p, flow, NGX_MC_INPUT, &rest, line);
-    }
+    array = ngx_mc_word_is(&key, "source") ? &flow->sources
+            : ngx_mc_word_is(&key, "output") ? &flow->outputs : NULL;
 
-    if (ngx_mc_word_is(&key, "output")) {
-        return ngx_mc_def_read_endpoint(p, flow, NGX_MC_OUTPUT, &rest, line);
+    if (array) {
+        def = ngx_array_push(array);
+        if (def == NULL) {
+            return ngx_mc_def_error(p, "no memory");
+        }
+
+        return ngx_mc_def_read_endpoint(p, def, line);
     }
 
     if (!ngx_mc_def_word(&rest, &word)) {
@@ -753,34 +756,32 @@ ngx_mc_def_read_line(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
 }
 
 
-static ngx_int_t
-ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
-    ngx_uint_t direction, ngx_str_t *rest, ngx_str_t *line)
+ngx_int_t
+ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
+    ngx_str_t *line)
 {
-    u_char                 *eq;
-    ngx_str_t               pipeline, mode, url, word, value;
-    ngx_uint_t              i;
-    ngx_mc_param_t         *prm;
-    ngx_mc_endpoint_def_t  *def;
-
-    def = ngx_array_push((direction == NGX_MC_INPUT) ? &flow->sources
-                                                     : &flow->outputs);
-    if (def == NULL) {
-        return ngx_mc_def_error(p, "no memory");
-    }
+    u_char          *eq;
+    ngx_str_t        rest, key, pipeline, mode, url, word, value;
+    ngx_uint_t       i;
+    ngx_mc_param_t  *prm;
 
     ngx_mc_def_init_endpoint(def);
 
-    def->direction = direction;
     def->text = *line;
 
-    if (!ngx_mc_def_word(rest, &pipeline)
-        || !ngx_mc_def_word(rest, &def->name)
-        || !ngx_mc_def_word(rest, &mode)
-        || !ngx_mc_def_word(rest, &url))
+    rest = *line;
+
+    if (!ngx_mc_def_word(&rest, &key)
+        || !ngx_mc_def_word(&rest, &pipeline)
+        || !ngx_mc_def_word(&rest, &def->name)
+        || !ngx_mc_def_word(&rest, &mode)
+        || !ngx_mc_def_word(&rest, &url))
     {
         return ngx_mc_def_bad(p, "an endpoint of few words");
     }
+
+    def->direction = ngx_mc_word_is(&key, "source") ? NGX_MC_INPUT
+                                                    : NGX_MC_OUTPUT;
 
     if (ngx_mc_word_is(&pipeline, "backup")) {
         def->pipeline = NGX_MC_BACKUP;
@@ -811,7 +812,7 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
 
     def->mode = i;
 
-    while (ngx_mc_def_word(rest, &word)) {
+    while (ngx_mc_def_word(&rest, &word)) {
 
         if (ngx_mc_word_is(&word, "off")) {
             def->off = 1;
@@ -840,19 +841,137 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
         }
     }
 
-    if (rest->data) {
+    if (rest.data) {
         return ngx_mc_def_bad(p, "two spaces");
     }
 
     /* there is nothing left to inherit from */
 
-    if (direction == NGX_MC_INPUT
+    if (def->direction == NGX_MC_INPUT
         && def->params.max_bandwidth == NGX_CONF_UNSET)
     {
         def->params.max_bandwidth = 0;
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * What it takes to make an endpoint that runs as "from" says run as "to"
+ * says.  The lines were found to differ.
+ */
+
+ngx_uint_t
+ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
+    ngx_mc_endpoint_def_t *to, u_char *names, size_t size)
+{
+    u_char           *pos, *last;
+    ngx_uint_t        changed;
+    ngx_mc_param_t   *prm;
+    static ngx_str_t  url = ngx_string("URL");
+    static ngx_str_t  off = ngx_string("off");
+
+    changed = 0;
+    pos = names;
+    last = names + size - 1;
+
+    if (from->protocol != to->protocol
+        || from->mode != to->mode
+        || from->url.len != to->url.len
+        || ngx_strncmp(from->url.data, to->url.data, to->url.len) != 0)
+    {
+        changed |= NGX_MC_CHANGED_REOPEN;
+        pos = ngx_mc_def_add_name(names, pos, last, &url);
+    }
+
+    if (from->off != to->off) {
+        changed |= NGX_MC_CHANGED_LIVE;
+        pos = ngx_mc_def_add_name(names, pos, last, &off);
+    }
+
+    for (prm = ngx_mc_params; prm->name.len; prm++) {
+
+        if ((prm->where & NGX_MC_PARAM_UNWRITTEN)
+            || !ngx_mc_def_changed_param(p, prm, from, to))
+        {
+            continue;
+        }
+
+        if (prm->where & NGX_MC_PARAM_LIVE) {
+            changed |= NGX_MC_CHANGED_LIVE;
+
+        } else if ((prm->where & NGX_MC_PARAM_ACCEPTED)
+                   && to->mode == NGX_MC_MODE_LISTENER)
+        {
+            changed |= NGX_MC_CHANGED_LIVE;
+
+        } else {
+            changed |= NGX_MC_CHANGED_REOPEN;
+        }
+
+        if (prm->where & NGX_MC_PARAM_KEY) {
+            changed |= NGX_MC_CHANGED_KEY;
+        }
+
+        pos = ngx_mc_def_add_name(names, pos, last, &prm->name);
+    }
+
+    *pos = '\0';
+
+    return changed;
+}
+
+
+/* by the text of the parameter, which is the canonical one */
+
+static ngx_uint_t
+ngx_mc_def_changed_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_mc_endpoint_def_t *from, ngx_mc_endpoint_def_t *to)
+{
+    size_t         len;
+    ngx_uint_t     i, different;
+    ngx_mc_text_t  t[2];
+
+    ngx_memzero(t, sizeof(t));
+
+    different = 0;
+
+    for (i = 0; i < 2; i++) {
+        t[i].log = p->pool->log;
+
+        if (ngx_mc_def_has_param(i ? to : from, prm)
+            && ngx_mc_text_add_param(&t[i], prm,
+                                     i ? &to->params : &from->params)
+               != NGX_OK)
+        {
+            /* no memory: what cannot be compared is taken for different */
+            different = 1;
+        }
+    }
+
+    len = t[0].pos - t[0].start;
+
+    if (len != (size_t) (t[1].pos - t[1].start)
+        || (len && ngx_memcmp(t[0].start, t[1].start, len) != 0))
+    {
+        different = 1;
+    }
+
+    for (i = 0; i < 2; i++) {
+        if (t[i].start) {
+            ngx_free(t[i].start);
+        }
+    }
+
+    return different;
+}
+
+
+static u_char *
+ngx_mc_def_add_name(u_char *start, u_char *p, u_char *last, ngx_str_t *name)
+{
+    return ngx_slprintf(p, last, "%s%V", (p == start) ? "" : ", ", name);
 }
 
 

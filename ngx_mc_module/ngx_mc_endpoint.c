@@ -10,6 +10,7 @@
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
 #include <ngx_mc_flow.h>
+#include <ngx_mc_owner.h>
 #include <ngx_mc_resolve.h>
 
 
@@ -54,8 +55,66 @@ static ngx_uint_t  ngx_mc_rejected_events[] = {
 };
 
 
+ngx_mc_endpoint_t *
+ngx_mc_endpoint_create(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def,
+    ngx_pool_t *pool, ngx_mc_endpoint_stat_t *stat)
+{
+    ngx_uint_t          i;
+    ngx_pool_t         *own;
+    ngx_mc_endpoint_t  *ep;
+
+    own = ngx_create_pool(1024, &flow->log);
+    if (own == NULL) {
+        return NULL;
+    }
+
+    ep = ngx_pcalloc(own, sizeof(ngx_mc_endpoint_t));
+    if (ep == NULL) {
+        ngx_destroy_pool(own);
+        return NULL;
+    }
+
+    for (i = 0; ngx_mc_types[i]; i++) {
+        if (ngx_mc_types[i]->protocol == def->protocol) {
+            break;
+        }
+    }
+
+    ep->type = ngx_mc_types[i];
+
+    if (ep->type == NULL) {
+        ngx_destroy_pool(own);
+        return NULL;
+    }
+
+    ep->flow = flow;
+    ep->pipeline = &flow->pipelines[def->pipeline];
+    ep->def = def;
+    ep->ident = -1;
+    ep->stat = stat;
+    ep->pool = own;
+    ep->def_pool = pool;
+    ep->log = &flow->log;
+
+    ep->retry.handler = ngx_mc_endpoint_retry_handler;
+    ep->retry.data = ep;
+    ep->retry.log = ep->log;
+    ep->retry.cancelable = 1;
+
+    return ep;
+}
+
+
 void
-ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
+ngx_mc_endpoint_free(ngx_mc_endpoint_t *ep)
+{
+    ngx_destroy_pool(ep->def_pool);
+    ngx_destroy_pool(ep->pool);
+}
+
+
+void
+ngx_mc_endpoint_claim(ngx_mc_endpoint_t *ep)
 {
     if (ep->stat->state == NGX_MC_STATE_CONNECTED) {
 
@@ -70,25 +129,20 @@ ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
         ngx_memzero(&ep->stat->u, sizeof(ep->stat->u));
         ep->stat->protocol = ep->def->protocol;
     }
+}
+
+
+void
+ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
+{
+    ep->started = 1;
+    ep->stopping = 0;
+    ep->attempts = 0;
+    ep->second = 0;
+    ep->bucket_time = 0;
 
     ep->bytes_seen = ep->stat->bytes;
     ep->dropped_seen = ep->stat->dropped_packets;
-
-    if (ep->def->off || ep->flow->def.stopped) {
-        return;
-    }
-
-    ep->retry.handler = ngx_mc_endpoint_retry_handler;
-    ep->retry.data = ep;
-    ep->retry.log = ep->log;
-    ep->retry.cancelable = 1;
-
-    if (ep->type->init(ep) != NGX_OK) {
-        ngx_log_error(NGX_LOG_CRIT, ep->log, 0,
-                      "no memory for an endpoint of flow \"%V\"",
-                      &ep->flow->def.name);
-        return;
-    }
 
     ngx_mc_endpoint_attempt(ep);
 }
@@ -100,7 +154,13 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
     u_char      peer[NGX_MC_ADDR_LEN];
     ngx_uint_t  i;
 
+    if (!ep->started) {
+        return;
+    }
+
+    ep->started = 0;
     ep->stopping = 1;
+    ep->held = 0;
 
     ngx_mc_endpoint_close(ep);
 
@@ -132,6 +192,48 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
 }
 
 
+void
+ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
+    ngx_pool_t *pool, ngx_uint_t changed)
+{
+    ngx_pool_t  *old;
+
+    old = ep->def_pool;
+
+    if (def == NULL) {
+        def = ep->def;
+        pool = old;
+    }
+
+    if (ep->data) {
+        ep->type->update(ep, def, changed);
+
+    } else {
+        ep->def = def;
+    }
+
+    if (pool == old) {
+        return;
+    }
+
+    ep->def_pool = pool;
+    ngx_destroy_pool(old);
+
+    /* another limit begins with a full bucket */
+
+    ep->bucket_time = 0;
+}
+
+
+void
+ngx_mc_endpoint_retry(ngx_mc_endpoint_t *ep)
+{
+    if (ep->held && ep->retry.timer_set) {
+        ngx_add_timer(&ep->retry, 0);
+    }
+}
+
+
 static void
 ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep)
 {
@@ -144,6 +246,11 @@ ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep)
     st->state = NGX_MC_STATE_CONNECTING;
     st->retry_at = 0;
     ngx_mc_endpoint_stat_end(st);
+
+    if (ep->data == NULL && ep->type->init(ep) != NGX_OK) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED, "no memory");
+        return;
+    }
 
     rc = ngx_mc_resolve(ep);
 
@@ -177,6 +284,7 @@ ngx_mc_endpoint_resolved(ngx_mc_endpoint_t *ep, char *error)
 static void
 ngx_mc_endpoint_open(ngx_mc_endpoint_t *ep)
 {
+    ep->held = 0;
     ep->opened = 1;
     ep->type->open(ep);
 }
@@ -356,7 +464,7 @@ void
 ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
     const char *fmt, ...)
 {
-    u_char   *p;
+    u_char   *p, *name;
     va_list   args;
     u_char    error[NGX_MC_ERROR_LEN];
 
@@ -366,6 +474,22 @@ ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
     *p = '\0';
 
     ngx_mc_endpoint_close(ep);
+
+    ep->held = (event == NGX_MC_EVENT_ADDRESS_IN_USE);
+
+    if (ep->held) {
+
+        /* a live flow elsewhere may have the port: that will end */
+
+        name = ngx_mc_owner_holder(ep);
+
+        if (name) {
+            p = ngx_slprintf(error, error + sizeof(error) - 1,
+                             "waits for flow \"%s\"", name);
+            *p = '\0';
+        }
+    }
+
     ngx_mc_endpoint_retry_later(ep, event, error);
 }
 
@@ -504,7 +628,7 @@ ngx_mc_endpoint_error(ngx_mc_endpoint_t *ep, const char *fmt, ...)
     ep->error_logged = ngx_current_msec ? ngx_current_msec : 1;
 
     ngx_log_error(NGX_LOG_ERR, ep->log, 0,
-                  "flow \"%V\", %V \"%V\": %s", &ep->flow->def.name,
+                  "flow \"%V\", %V \"%V\": %s", &ep->flow->name,
                   ngx_mc_event_type_name(ep->def->direction,
                                          ep->def->pipeline),
                   &ep->def->name, error);
@@ -605,7 +729,7 @@ ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *message,
     if (peer && peer[0]) {
         ngx_log_error(level, ep->log, 0,
                       "flow \"%V\", %V \"%V\": %V: %s, peer: %s",
-                      &ep->flow->def.name,
+                      &ep->flow->name,
                       ngx_mc_event_type_name(ep->def->direction,
                                              ep->def->pipeline),
                       &ep->def->name, ngx_mc_event_code_name(code), message,
@@ -613,14 +737,14 @@ ngx_mc_endpoint_emit(ngx_mc_endpoint_t *ep, ngx_uint_t code, u_char *message,
 
     } else {
         ngx_log_error(level, ep->log, 0, "flow \"%V\", %V \"%V\": %V: %s",
-                      &ep->flow->def.name,
+                      &ep->flow->name,
                       ngx_mc_event_type_name(ep->def->direction,
                                              ep->def->pipeline),
                       &ep->def->name, ngx_mc_event_code_name(code), message);
     }
 
     ngx_mc_event_write(ep->flow->event_log, ep->def->direction,
-                       ep->def->pipeline, &ep->flow->def.name, &ep->def->name,
+                       ep->def->pipeline, &ep->flow->name, &ep->def->name,
                        code, message, peer);
 }
 

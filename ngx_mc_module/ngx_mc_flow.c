@@ -16,9 +16,32 @@
 #define NGX_MC_FLOW_BAN      10000
 
 
-static ngx_int_t ngx_mc_flow_build(ngx_mc_flow_t *flow,
-    ngx_mc_flow_entry_t *entry);
-static ngx_mc_endpoint_type_t *ngx_mc_flow_type(ngx_uint_t protocol);
+/* what becomes of an endpoint of a new definition */
+
+typedef struct {
+    ngx_mc_endpoint_t      *endpoint;
+    ngx_mc_endpoint_def_t  *def;             /* NULL: as it is */
+    ngx_pool_t             *pool;            /* def's */
+    ngx_uint_t              changed;         /* NGX_MC_CHANGED_* */
+    unsigned                created:1;
+} ngx_mc_flow_change_t;
+
+
+static ngx_int_t ngx_mc_flow_plan(ngx_mc_flow_t *flow, ngx_mc_parse_t *parse,
+    ngx_mc_endpoint_def_t *def, ngx_mc_endpoint_stat_t *stat,
+    ngx_mc_flow_change_t *change);
+static ngx_mc_endpoint_t *ngx_mc_flow_find(ngx_mc_flow_t *flow,
+    ngx_mc_endpoint_def_t *def);
+static ngx_mc_endpoint_def_t *ngx_mc_flow_copy(ngx_mc_flow_t *flow,
+    ngx_str_t *line, ngx_pool_t **pool);
+static void ngx_mc_flow_drop(ngx_mc_flow_t *flow, ngx_mc_endpoint_t **list,
+    ngx_uint_t n, ngx_mc_flow_change_t *changes, ngx_uint_t nchanges,
+    ngx_uint_t direction);
+static void ngx_mc_flow_apply(ngx_mc_flow_t *flow);
+static ngx_uint_t ngx_mc_flow_wants(ngx_mc_flow_t *flow,
+    ngx_mc_endpoint_t *ep);
+static void ngx_mc_flow_route(ngx_mc_flow_t *flow);
+static void ngx_mc_flow_forget(ngx_mc_pipeline_t *pl);
 static ngx_uint_t ngx_mc_flow_limit(ngx_mc_endpoint_t *ep,
     ngx_mc_packet_t *pkts, ngx_uint_t *n);
 static void ngx_mc_flow_aligned(void *data, ngx_mc_packet_t *pkt);
@@ -31,11 +54,12 @@ static ngx_mc_event_log_t *ngx_mc_flow_event_log(ngx_str_t *name);
 ngx_mc_flow_t *
 ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
 {
+    u_char         *p;
     ngx_uint_t      i;
     ngx_pool_t     *pool;
     ngx_mc_flow_t  *flow;
 
-    pool = ngx_create_pool(2048, ngx_cycle->log);
+    pool = ngx_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -51,27 +75,38 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
     flow->stat = entry->stat;
     flow->hash = entry->hash;
 
-    if (ngx_mc_flow_build(flow, entry) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "flow \"%s\" could not be built", entry->stat->name);
+    pool->log = &flow->log;
+
+    flow->name.len = ngx_strlen(entry->stat->name);
+
+    p = ngx_pnalloc(pool, flow->name.len);
+    if (p == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
     }
 
+    ngx_memcpy(p, entry->stat->name, flow->name.len);
+    flow->name.data = p;
+
+    flow->event_log = ngx_mc_flow_event_log(&flow->name);
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        flow->pipelines[i].flow = flow;
+        flow->pipelines[i].index = i;
+    }
+
     flow->stat->worker = ngx_worker;
-    flow->stat->running = generation;
     flow->stat->exiting = ngx_exiting ? 1 : 0;
-    flow->stat->started_at = flow->def.stopped ? 0 : ngx_mc_epoch_ms();
+    flow->stat->started_at = 0;
     ngx_memory_barrier();
     flow->stat->pid = ngx_pid;
 
-    for (i = 0; i < flow->nendpoints; i++) {
-        ngx_mc_endpoint_start(&flow->endpoints[i]);
-    }
-
-    if (!flow->def.stopped) {
-        ngx_mc_endpoint_event(&flow->endpoints[0], NGX_MC_EVENT_STARTED, NULL,
-                              "the flow is started");
+    if (ngx_mc_flow_update(flow, entry, generation) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "flow \"%V\" could not be built", &flow->name);
+        flow->stat->pid = 0;
+        ngx_destroy_pool(pool);
+        return NULL;
     }
 
     return flow;
@@ -83,13 +118,23 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
 {
     ngx_uint_t  i;
 
-    if (!flow->def.stopped) {
-        ngx_mc_endpoint_event(&flow->endpoints[0], NGX_MC_EVENT_STOPPED, NULL,
+    if (flow->running) {
+        ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STOPPED, NULL,
                               "the flow is stopped");
     }
 
+    /* sources come first, and what they still hold goes to the outputs */
+
     for (i = 0; i < flow->nendpoints; i++) {
-        ngx_mc_endpoint_stop(&flow->endpoints[i]);
+        ngx_mc_endpoint_stop(flow->endpoints[i]);
+    }
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ngx_mc_endpoint_free(flow->endpoints[i]);
+    }
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        ngx_mc_flow_forget(&flow->pipelines[i]);
     }
 
     if (flow->stat->pid == (ngx_atomic_uint_t) ngx_pid) {
@@ -98,135 +143,494 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
         flow->stat->pid = 0;
     }
 
-    for (i = 0; i < NGX_MC_PIPELINES; i++) {
-
-        if (flow->pipelines[i].ts) {
-            ngx_free(flow->pipelines[i].ts);
-        }
-
-        if (flow->pipelines[i].align) {
-            ngx_free(flow->pipelines[i].align);
-        }
-    }
+    ngx_free(flow->endpoints);
+    ngx_free(flow->routes);
+    ngx_free(flow->text.data);
 
     ngx_destroy_pool(flow->pool);
 }
 
 
-static ngx_int_t
-ngx_mc_flow_build(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry)
+ngx_int_t
+ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
+    uint32_t generation)
 {
-    ngx_str_t               text;
-    ngx_uint_t              i, n;
-    ngx_mc_parse_t         *parse;
-    ngx_mc_pipeline_t      *pl;
-    ngx_mc_endpoint_t      *ep;
-    ngx_mc_endpoint_def_t  *def;
+    u_char                  *text;
+    ngx_uint_t               i, n, nsources, nold;
+    ngx_pool_t              *pool;
+    ngx_mc_parse_t          *parse;
+    ngx_mc_flow_def_t        def;
+    ngx_mc_endpoint_t      **endpoints, **routes, **old;
+    ngx_mc_flow_change_t    *changes, *c;
+    ngx_mc_endpoint_def_t   *sources, *outputs;
 
-    text.len = entry->text.len;
-    text.data = ngx_pstrdup(flow->pool, &entry->text);
-    if (text.data == NULL) {
+    if (entry->text.len == flow->text.len
+        && ngx_memcmp(entry->text.data, flow->text.data, entry->text.len) == 0)
+    {
+        flow->stat->running = generation;
+        return NGX_OK;
+    }
+
+    changes = NULL;
+    endpoints = NULL;
+    routes = NULL;
+    text = NULL;
+    n = 0;
+
+    pool = ngx_create_pool(4096, &flow->log);
+    if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    parse = ngx_pcalloc(flow->pool, sizeof(ngx_mc_parse_t));
+    parse = ngx_pcalloc(pool, sizeof(ngx_mc_parse_t));
     if (parse == NULL) {
-        return NGX_ERROR;
+        goto failed;
     }
 
-    parse->pool = flow->pool;
+    parse->pool = pool;
 
-    if (ngx_mc_def_read(parse, &flow->def, &text) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+    if (ngx_mc_def_read(parse, &def, &entry->text) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, &flow->log, 0,
                       "definition cannot be read: %s", parse->err);
-        return NGX_ERROR;
+        goto failed;
     }
 
-    n = flow->def.sources.nelts + flow->def.outputs.nelts;
+    sources = def.sources.elts;
+    outputs = def.outputs.elts;
+    nsources = def.sources.nelts;
 
-    if (n != entry->nendpoints || flow->def.sources.nelts == 0) {
-        return NGX_ERROR;
+    if (nsources == 0 || nsources + def.outputs.nelts != entry->nendpoints) {
+        goto failed;
     }
 
-    flow->event_log = ngx_mc_flow_event_log(&flow->def.name);
+    n = entry->nendpoints;
 
-    flow->nendpoints = n;
-    flow->endpoints = ngx_pcalloc(flow->pool, n * sizeof(ngx_mc_endpoint_t));
-    if (flow->endpoints == NULL) {
-        return NGX_ERROR;
+    changes = ngx_pcalloc(pool, n * sizeof(ngx_mc_flow_change_t));
+    endpoints = ngx_alloc(n * sizeof(ngx_mc_endpoint_t *), &flow->log);
+    routes = ngx_alloc(NGX_MC_PIPELINES * n * sizeof(ngx_mc_endpoint_t *),
+                       &flow->log);
+    text = ngx_alloc(entry->text.len, &flow->log);
+
+    if (changes == NULL || endpoints == NULL || routes == NULL
+        || text == NULL)
+    {
+        goto failed;
     }
-
-    for (i = 0; i < NGX_MC_PIPELINES; i++) {
-        pl = &flow->pipelines[i];
-        pl->flow = flow;
-        pl->index = i;
-
-        pl->outputs = ngx_palloc(flow->pool,
-                                 (n + 1) * sizeof(ngx_mc_endpoint_t *));
-        if (pl->outputs == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    def = flow->def.sources.elts;
 
     for (i = 0; i < n; i++) {
-
-        if (i == flow->def.sources.nelts) {
-            def = flow->def.outputs.elts;
-            def -= i;
-        }
-
-        ep = &flow->endpoints[i];
-        pl = &flow->pipelines[def[i].pipeline];
-
-        ep->flow = flow;
-        ep->pipeline = pl;
-        ep->def = &def[i];
-        ep->ident = -1;
-        ep->type = ngx_mc_flow_type(def[i].protocol);
-        ep->stat = entry->endpoints[i];
-        ep->pool = flow->pool;
-        ep->log = &flow->log;
-
-        if (ep->type == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (ep->def->direction == NGX_MC_INPUT) {
-            pl->source = ep;
-            continue;
-        }
-
-        if (ep->def->off) {
-            continue;
-        }
-
-        pl->outputs[pl->noutputs++] = ep;
-
-        if (def[i].protocol != NGX_MC_SRT
-            && def[i].params.pace == NGX_MC_PACE_PCR)
+        if (ngx_mc_flow_plan(flow, parse,
+                             (i < nsources) ? &sources[i]
+                                            : &outputs[i - nsources],
+                             entry->endpoints[i], &changes[i])
+            != NGX_OK)
         {
-            pl->nholding++;
+            goto failed;
+        }
+
+        endpoints[i] = changes[i].endpoint;
+    }
+
+    /* nothing fails from here on */
+
+    old = flow->endpoints;
+    nold = flow->nendpoints;
+
+    ngx_mc_flow_drop(flow, old, nold, changes, n, NGX_MC_INPUT);
+
+    if (flow->routes) {
+        ngx_free(flow->routes);
+        ngx_free(flow->text.data);
+    }
+
+    ngx_memcpy(text, entry->text.data, entry->text.len);
+    flow->text.data = text;
+    flow->text.len = entry->text.len;
+
+    flow->endpoints = endpoints;
+    flow->nendpoints = n;
+    flow->routes = routes;
+    flow->stopped = def.stopped;
+
+    ngx_mc_flow_route(flow);
+
+    ngx_mc_flow_drop(flow, old, nold, changes, n, NGX_MC_OUTPUT);
+
+    if (old) {
+        ngx_free(old);
+    }
+
+    if (flow->batch != def.batch) {
+        flow->batch = def.batch;
+
+        for (i = 0; i < n; i++) {
+            if (!changes[i].created) {
+                changes[i].changed |= NGX_MC_CHANGED_BATCH;
+            }
         }
     }
+
+    for (i = 0; i < n; i++) {
+        c = &changes[i];
+
+        if (c->created) {
+            ngx_mc_endpoint_claim(c->endpoint);
+
+        } else if (c->changed) {
+            ngx_mc_endpoint_update(c->endpoint, c->def, c->pool, c->changed);
+        }
+    }
+
+    ngx_destroy_pool(pool);
+
+    ngx_mc_flow_control(flow);
+
+    flow->stat->running = generation;
+
+    return NGX_OK;
+
+failed:
+
+    for (i = 0; changes && i < n; i++) {
+        c = &changes[i];
+
+        if (c->created) {
+            ngx_mc_endpoint_free(c->endpoint);
+
+        } else if (c->pool) {
+            ngx_destroy_pool(c->pool);
+        }
+    }
+
+    if (endpoints) {
+        ngx_free(endpoints);
+    }
+
+    if (routes) {
+        ngx_free(routes);
+    }
+
+    if (text) {
+        ngx_free(text);
+    }
+
+    ngx_destroy_pool(pool);
+
+    return NGX_ERROR;
+}
+
+
+/* one that is to be opened anew is another endpoint with the same record */
+
+static ngx_int_t
+ngx_mc_flow_plan(ngx_mc_flow_t *flow, ngx_mc_parse_t *parse,
+    ngx_mc_endpoint_def_t *def, ngx_mc_endpoint_stat_t *stat,
+    ngx_mc_flow_change_t *change)
+{
+    u_char              names[1];
+    ngx_mc_endpoint_t  *ep;
+
+    ep = ngx_mc_flow_find(flow, def);
+
+    if (ep
+        && ep->def->text.len == def->text.len
+        && ngx_memcmp(ep->def->text.data, def->text.data, def->text.len) == 0)
+    {
+        change->endpoint = ep;
+        return NGX_OK;
+    }
+
+    change->def = ngx_mc_flow_copy(flow, &def->text, &change->pool);
+
+    if (change->def == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ep) {
+        change->changed = ngx_mc_def_changed(parse, ep->def, def, names,
+                                             sizeof(names));
+
+        if (!(change->changed & NGX_MC_CHANGED_REOPEN)) {
+            change->endpoint = ep;
+            return NGX_OK;
+        }
+    }
+
+    change->endpoint = ngx_mc_endpoint_create(flow, change->def, change->pool,
+                                              stat);
+    if (change->endpoint == NULL) {
+        return NGX_ERROR;
+    }
+
+    change->created = 1;
 
     return NGX_OK;
 }
 
 
-static ngx_mc_endpoint_type_t *
-ngx_mc_flow_type(ngx_uint_t protocol)
+static ngx_mc_endpoint_t *
+ngx_mc_flow_find(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def)
 {
-    ngx_uint_t  i;
+    ngx_uint_t              i;
+    ngx_mc_endpoint_def_t  *d;
 
-    for (i = 0; ngx_mc_types[i]; i++) {
-        if (ngx_mc_types[i]->protocol == protocol) {
-            return ngx_mc_types[i];
+    for (i = 0; i < flow->nendpoints; i++) {
+        d = flow->endpoints[i]->def;
+
+        if (d->direction == def->direction
+            && d->pipeline == def->pipeline
+            && d->name.len == def->name.len
+            && ngx_strncmp(d->name.data, def->name.data, def->name.len) == 0)
+        {
+            return flow->endpoints[i];
         }
     }
 
     return NULL;
+}
+
+
+/* a definition of its own, that goes when the endpoint gets another */
+
+static ngx_mc_endpoint_def_t *
+ngx_mc_flow_copy(ngx_mc_flow_t *flow, ngx_str_t *line, ngx_pool_t **pool)
+{
+    ngx_str_t               text;
+    ngx_mc_parse_t         *parse;
+    ngx_mc_endpoint_def_t  *def;
+
+    *pool = ngx_create_pool(2048, &flow->log);
+    if (*pool == NULL) {
+        return NULL;
+    }
+
+    def = ngx_palloc(*pool, sizeof(ngx_mc_endpoint_def_t));
+    parse = ngx_pcalloc(*pool, sizeof(ngx_mc_parse_t));
+
+    text.len = line->len;
+    text.data = ngx_pstrdup(*pool, line);
+
+    if (def == NULL || parse == NULL || text.data == NULL) {
+        return NULL;
+    }
+
+    parse->pool = *pool;
+
+    if (ngx_mc_def_read_endpoint(parse, def, &text) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, &flow->log, 0,
+                      "definition cannot be read: %s", parse->err);
+        return NULL;
+    }
+
+    return def;
+}
+
+
+/* stops those of the list that are gone, or that others take the place of */
+
+static void
+ngx_mc_flow_drop(ngx_mc_flow_t *flow, ngx_mc_endpoint_t **list, ngx_uint_t n,
+    ngx_mc_flow_change_t *changes, ngx_uint_t nchanges, ngx_uint_t direction)
+{
+    ngx_uint_t          i, j;
+    ngx_mc_endpoint_t  *ep;
+
+    for (i = 0; i < n; i++) {
+        ep = list[i];
+
+        if (ep->def->direction != direction) {
+            continue;
+        }
+
+        for (j = 0; j < nchanges; j++) {
+            if (changes[j].endpoint == ep) {
+                break;
+            }
+        }
+
+        if (j < nchanges) {
+            continue;
+        }
+
+        ngx_mc_endpoint_stop(ep);
+
+        if (direction == NGX_MC_INPUT) {
+            ngx_mc_flow_forget(ep->pipeline);
+        }
+
+        ngx_mc_endpoint_free(ep);
+    }
+}
+
+
+void
+ngx_mc_flow_control(ngx_mc_flow_t *flow)
+{
+    ngx_atomic_uint_t  control;
+
+    control = ngx_mc_registry->control;
+    ngx_memory_barrier();
+
+    ngx_mc_flow_apply(flow);
+
+    ngx_memory_barrier();
+    flow->stat->controlled = control;
+}
+
+
+/* starts what is to run, and stops what is not */
+
+static void
+ngx_mc_flow_apply(ngx_mc_flow_t *flow)
+{
+    ngx_uint_t          i, running;
+    ngx_mc_endpoint_t  *ep;
+
+    switch (flow->stat->control) {
+
+    case NGX_MC_CONTROL_START:
+        running = 1;
+        break;
+
+    case NGX_MC_CONTROL_STOP:
+        running = 0;
+        break;
+
+    default:
+        running = !flow->stopped;
+        break;
+    }
+
+    if (flow->running && !running) {
+        ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STOPPED, NULL,
+                              "the flow is stopped");
+    }
+
+    if (running != flow->running) {
+        flow->stat->started_at = running ? ngx_mc_epoch_ms() : 0;
+    }
+
+    i = flow->running;
+    flow->running = running;
+
+    if (running && !i) {
+        ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STARTED, NULL,
+                              "the flow is started");
+    }
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ep = flow->endpoints[i];
+
+        if (ep->started && !ngx_mc_flow_wants(flow, ep)) {
+            ngx_mc_endpoint_stop(ep);
+        }
+    }
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ep = flow->endpoints[i];
+
+        if (!ep->started && ngx_mc_flow_wants(flow, ep)) {
+            ngx_mc_endpoint_start(ep);
+        }
+    }
+
+    ngx_mc_flow_route(flow);
+}
+
+
+static ngx_uint_t
+ngx_mc_flow_wants(ngx_mc_flow_t *flow, ngx_mc_endpoint_t *ep)
+{
+    if (!flow->running) {
+        return 0;
+    }
+
+    switch (ep->stat->control) {
+
+    case NGX_MC_CONTROL_START:
+        return 1;
+
+    case NGX_MC_CONTROL_STOP:
+        return 0;
+
+    default:
+        return !ep->def->off;
+    }
+}
+
+
+/* which outputs each of the sources feeds */
+
+static void
+ngx_mc_flow_route(ngx_mc_flow_t *flow)
+{
+    ngx_uint_t          i, choice;
+    ngx_mc_pipeline_t  *pl;
+    ngx_mc_endpoint_t  *ep;
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        pl = &flow->pipelines[i];
+
+        pl->source = NULL;
+        pl->outputs = &flow->routes[i * flow->nendpoints];
+        pl->noutputs = 0;
+        pl->nholding = 0;
+    }
+
+    choice = flow->stat->choice;
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ep = flow->endpoints[i];
+
+        if (ep->def->direction == NGX_MC_INPUT) {
+            ep->pipeline->source = ep;
+            continue;
+        }
+
+        if (!ep->started) {
+            continue;
+        }
+
+        pl = (choice == NGX_MC_CHOICE_PRIMARY)
+             ? &flow->pipelines[NGX_MC_PRIMARY]
+             : (choice == NGX_MC_CHOICE_BACKUP)
+             ? &flow->pipelines[NGX_MC_BACKUP] : ep->pipeline;
+
+        pl->outputs[pl->noutputs++] = ep;
+
+        if (ep->def->protocol != NGX_MC_SRT
+            && ep->def->params.pace == NGX_MC_PACE_PCR)
+        {
+            pl->nholding++;
+        }
+    }
+}
+
+
+/* the stream of a source that is no more */
+
+static void
+ngx_mc_flow_forget(ngx_mc_pipeline_t *pl)
+{
+    if (pl->ts) {
+        ngx_free(pl->ts);
+        pl->ts = NULL;
+    }
+
+    if (pl->align) {
+        ngx_free(pl->align);
+        pl->align = NULL;
+    }
+}
+
+
+void
+ngx_mc_flow_retry(ngx_mc_flow_t *flow)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ngx_mc_endpoint_retry(flow->endpoints[i]);
+    }
 }
 
 
@@ -476,7 +880,7 @@ ngx_mc_flow_is_live(ngx_mc_flow_t *flow)
     ngx_mc_endpoint_t  *ep;
 
     for (i = 0; i < flow->nendpoints; i++) {
-        ep = &flow->endpoints[i];
+        ep = flow->endpoints[i];
 
         /* RTP and UDP outputs are connected to nobody */
 
@@ -498,7 +902,7 @@ ngx_mc_flow_second(ngx_mc_flow_t *flow)
     ngx_uint_t  i;
 
     for (i = 0; i < flow->nendpoints; i++) {
-        ngx_mc_endpoint_second(&flow->endpoints[i]);
+        ngx_mc_endpoint_second(flow->endpoints[i]);
     }
 }
 

@@ -16,6 +16,20 @@
 ngx_mc_flow_t *ngx_mc_flow_start(ngx_mc_flow_entry_t *entry,
     uint32_t generation);
 
+/*
+ * Makes a flow that runs equal to its definition in a new generation:
+ * endpoints that do not differ are not touched.  NGX_ERROR: no memory, or a
+ * definition that cannot be read; the flow runs on as it was.
+ */
+ngx_int_t ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
+    uint32_t generation);
+
+/* what operators have asked for has changed */
+void ngx_mc_flow_control(ngx_mc_flow_t *flow);
+
+/* ports that endpoints wait for may be free now */
+void ngx_mc_flow_retry(ngx_mc_flow_t *flow);
+
 /* closes everything and frees the flow */
 void ngx_mc_flow_stop(ngx_mc_flow_t *flow);
 

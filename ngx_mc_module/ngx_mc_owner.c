@@ -46,9 +46,15 @@ static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
 static void ngx_mc_owner_leave(void);
 static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
 static void ngx_mc_owner_converge(ngx_uint_t orphans);
+static void ngx_mc_owner_update(ngx_mc_generation_t *gen);
+static void ngx_mc_owner_control(void);
+static void ngx_mc_owner_retry(void);
+static ngx_uint_t ngx_mc_owner_is_old(ngx_mc_generation_t *gen);
 static void ngx_mc_owner_inherit(void);
 static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
+static void ngx_mc_owner_start(ngx_mc_generation_t *gen,
+    ngx_mc_flow_entry_t *entry);
 static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
     ngx_uint_t leader);
 static void ngx_mc_owner_stop(ngx_mc_flow_t *flow);
@@ -60,6 +66,8 @@ static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
 static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
 static ngx_int_t ngx_mc_owner_open(void);
 static ngx_mc_flow_t *ngx_mc_owner_running(uint64_t hash);
+static ngx_uint_t ngx_mc_owner_listens(ngx_mc_flow_entry_t *entry,
+    ngx_mc_endpoint_def_t *def);
 
 
 typedef struct {
@@ -75,6 +83,7 @@ static ngx_queue_t         ngx_mc_flows;
 static u_char             *ngx_mc_lock_name;
 static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
 static uint32_t            ngx_mc_owner_generation;
+static ngx_atomic_uint_t   ngx_mc_owner_controlled;
 
 /* the generation that this worker was started for */
 static uint32_t            ngx_mc_owner_first;
@@ -258,10 +267,8 @@ ngx_mc_owner_notify_handler(ngx_event_t *rev)
     }
 
     ngx_mc_owner_converge(0);
-
-    if (ngx_mc_owner_leaving) {
-        ngx_mc_owner_release();
-    }
+    ngx_mc_owner_control();
+    ngx_mc_owner_retry();
 }
 
 
@@ -293,7 +300,6 @@ ngx_mc_owner_leave(void)
     }
 
     ngx_mc_owner_converge(0);
-    ngx_mc_owner_release();
 
     if (ngx_queue_empty(&ngx_mc_flows)) {
         return;
@@ -344,12 +350,8 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         ngx_mc_owner_inherit();
     }
 
-    if (ngx_mc_owner_leaving) {
-        ngx_mc_owner_release();
-
-        if (ngx_queue_empty(&ngx_mc_flows)) {
-            return;
-        }
+    if (ngx_mc_owner_leaving && ngx_queue_empty(&ngx_mc_flows)) {
+        return;
     }
 
     ngx_add_timer(ev, NGX_MC_SLICE);
@@ -365,10 +367,6 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
 static void
 ngx_mc_owner_converge(ngx_uint_t orphans)
 {
-    ngx_uint_t            released;
-    ngx_queue_t          *q, *next;
-    ngx_mc_flow_t        *flow;
-    ngx_mc_flow_entry_t  *entry;
     ngx_mc_generation_t  *gen;
 
     gen = ngx_mc_registry_current();
@@ -377,39 +375,12 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         return;
     }
 
-    released = 0;
-
     if (ngx_mc_owner_generation != gen->number) {
-
-        for (q = ngx_queue_head(&ngx_mc_flows);
-             q != ngx_queue_sentinel(&ngx_mc_flows);
-             q = next)
-        {
-            next = ngx_queue_next(q);
-            flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
-
-            entry = ngx_mc_registry_find(gen, flow->def.name.data,
-                                         flow->def.name.len);
-
-            if (entry == NULL
-                || entry->text.len != flow->def.text.len
-                || ngx_memcmp(entry->text.data, flow->def.text.data,
-                              entry->text.len)
-                   != 0)
-            {
-                ngx_mc_owner_stop(flow);
-                released = 1;
-                continue;
-            }
-
-            flow->stat->running = gen->number;
-        }
-
+        ngx_mc_owner_update(gen);
         ngx_mc_owner_generation = gen->number;
-    }
 
-    if (released) {
-        ngx_mc_owner_notify();
+    } else if (ngx_mc_owner_is_old(gen)) {
+        ngx_mc_owner_release();
     }
 
     if (ngx_mc_owner_open() != NGX_OK) {
@@ -417,6 +388,116 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
     }
 
     ngx_mc_owner_take(gen, orphans ? NGX_MC_TAKE_ORPHANS : NGX_MC_TAKE_MEANT);
+}
+
+
+/*
+ * A new generation.  What it does not have ends here; what is not live is
+ * for the new workers; what is live stays, and is changed while it runs.
+ */
+
+static void
+ngx_mc_owner_update(ngx_mc_generation_t *gen)
+{
+    ngx_uint_t            stopped;
+    ngx_queue_t          *q, *next;
+    ngx_mc_flow_t        *flow;
+    ngx_mc_flow_entry_t  *entry;
+
+    stopped = 0;
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+
+        if (ngx_mc_registry_find(gen, flow->name.data, flow->name.len)
+            == NULL)
+        {
+            ngx_mc_owner_stop(flow);
+            stopped = 1;
+        }
+    }
+
+    if (ngx_mc_owner_is_old(gen)) {
+        ngx_mc_owner_release();
+    }
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        flow = ngx_queue_data(q, ngx_mc_flow_t, queue);
+
+        entry = ngx_mc_registry_find(gen, flow->name.data, flow->name.len);
+
+        if (ngx_mc_flow_update(flow, entry, gen->number) != NGX_OK) {
+            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                          "flow \"%V\" could not be changed, "
+                          "it is started anew", &flow->name);
+
+            ngx_mc_owner_stop(flow);
+            stopped = 1;
+        }
+    }
+
+    if (stopped) {
+        ngx_mc_owner_notify();
+    }
+}
+
+
+/* an operator has started or stopped something, maybe here */
+
+static void
+ngx_mc_owner_control(void)
+{
+    ngx_queue_t        *q;
+    ngx_atomic_uint_t   control;
+
+    control = ngx_mc_registry->control;
+
+    if (ngx_mc_owner_controlled == control) {
+        return;
+    }
+
+    ngx_mc_owner_controlled = control;
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = ngx_queue_next(q))
+    {
+        ngx_mc_flow_control(ngx_queue_data(q, ngx_mc_flow_t, queue));
+    }
+}
+
+
+/* another process has given something up: a port, maybe, that is waited for */
+
+static void
+ngx_mc_owner_retry(void)
+{
+    ngx_queue_t  *q;
+
+    for (q = ngx_queue_head(&ngx_mc_flows);
+         q != ngx_queue_sentinel(&ngx_mc_flows);
+         q = ngx_queue_next(q))
+    {
+        ngx_mc_flow_retry(ngx_queue_data(q, ngx_mc_flow_t, queue));
+    }
+}
+
+
+/* whether a reload has started workers that follow this one */
+
+static ngx_uint_t
+ngx_mc_owner_is_old(ngx_mc_generation_t *gen)
+{
+    return ngx_process == NGX_PROCESS_WORKER
+           && gen->number != ngx_mc_owner_first;
 }
 
 
@@ -440,6 +521,10 @@ ngx_mc_owner_inherit(void)
         return;
     }
 
+    if (ngx_mc_owner_is_old(gen)) {
+        ngx_mc_owner_release();
+    }
+
     ngx_mc_owner_take(gen, NGX_MC_TAKE_LOST);
 }
 
@@ -455,8 +540,7 @@ ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what)
     ngx_uint_t            i, old, take;
     ngx_mc_flow_entry_t  *entry;
 
-    old = (ngx_process == NGX_PROCESS_WORKER
-           && gen->number != ngx_mc_owner_first);
+    old = ngx_mc_owner_is_old(gen);
 
     for (i = 0; i < gen->nflows; i++) {
         entry = &gen->flows[i];
@@ -507,52 +591,51 @@ ngx_mc_owner_shares(ngx_mc_generation_t *gen, ngx_uint_t leader)
 }
 
 
+/*
+ * A group is claimed whole or not at all, but by a process that has a part of
+ * it: that takes what it can get, for nobody else can take the rest.  What
+ * listens on a port that is still another's waits for that.
+ */
+
 static void
 ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
 {
-    ngx_uint_t            i, n, owned;
-    ngx_mc_flow_t        *flow;
-    ngx_mc_owned_t       *own;
+    ngx_uint_t            i, n, shares;
     ngx_mc_flow_entry_t  *entry;
 
-    owned = 0;
+    shares = ngx_mc_owner_shares(gen, leader);
 
     for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
         entry = &gen->flows[i];
 
         if (ngx_mc_owner_running(entry->hash)) {
-            owned++;
             continue;
         }
 
         if (ngx_mc_owner_lock(entry->hash, 1) != NGX_OK) {
+
+            if (shares) {
+                continue;
+            }
+
             goto unlock;
         }
+
+        if (shares) {
+            ngx_mc_owner_start(gen, entry);
+        }
+    }
+
+    if (shares) {
+        return;
     }
 
     for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
         entry = &gen->flows[i];
 
-        if (ngx_mc_owner_running(entry->hash)) {
-            continue;
+        if (!ngx_mc_owner_running(entry->hash)) {
+            ngx_mc_owner_start(gen, entry);
         }
-
-        own = ngx_alloc(sizeof(ngx_mc_owned_t), ngx_cycle->log);
-
-        flow = own ? ngx_mc_flow_start(entry, gen->number) : NULL;
-
-        if (flow == NULL) {
-            ngx_free(own);
-            (void) ngx_mc_owner_lock(entry->hash, 0);
-            continue;
-        }
-
-        flow->slice = ngx_random() % NGX_MC_SLICES;
-
-        own->node.key = entry->hash;
-        own->flow = flow;
-        ngx_rbtree_insert(&ngx_mc_owned, &own->node);
-        ngx_queue_insert_tail(&ngx_mc_flows, &flow->queue);
     }
 
     return;
@@ -562,12 +645,39 @@ unlock:
     /* one of the group is still another's: what was taken is given back */
 
     for (n = leader; n != i; n = gen->flows[n].group_next) {
-        entry = &gen->flows[n];
-
-        if (!ngx_mc_owner_running(entry->hash)) {
-            (void) ngx_mc_owner_lock(entry->hash, 0);
-        }
+        (void) ngx_mc_owner_lock(gen->flows[n].hash, 0);
     }
+}
+
+
+/* the lock is held */
+
+static void
+ngx_mc_owner_start(ngx_mc_generation_t *gen, ngx_mc_flow_entry_t *entry)
+{
+    ngx_mc_flow_t   *flow;
+    ngx_mc_owned_t  *own;
+
+    own = ngx_alloc(sizeof(ngx_mc_owned_t), ngx_cycle->log);
+
+    flow = own ? ngx_mc_flow_start(entry, gen->number) : NULL;
+
+    if (flow == NULL) {
+
+        if (own) {
+            ngx_free(own);
+        }
+
+        (void) ngx_mc_owner_lock(entry->hash, 0);
+        return;
+    }
+
+    flow->slice = ngx_random() % NGX_MC_SLICES;
+
+    own->node.key = entry->hash;
+    own->flow = flow;
+    ngx_rbtree_insert(&ngx_mc_owned, &own->node);
+    ngx_queue_insert_tail(&ngx_mc_flows, &flow->queue);
 }
 
 
@@ -749,6 +859,96 @@ ngx_mc_owner_running(uint64_t hash)
     }
 
     return NULL;
+}
+
+
+/*
+ * Where an endpoint cannot listen: the name of the flow that has the port in
+ * another process.  A reload may let two flows share a port that are live in
+ * different ones.
+ */
+
+u_char *
+ngx_mc_owner_holder(ngx_mc_endpoint_t *ep)
+{
+    ngx_uint_t            i;
+    ngx_mc_flow_entry_t  *entry, *other;
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    if (ep->def->mode != NGX_MC_MODE_LISTENER || gen == NULL) {
+        return NULL;
+    }
+
+    entry = ngx_mc_registry_find(gen, ep->flow->name.data,
+                                 ep->flow->name.len);
+    if (entry == NULL) {
+        return NULL;
+    }
+
+    for (i = entry->group; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        other = &gen->flows[i];
+
+        if (other != entry
+            && other->stat->pid
+            && other->stat->pid != (ngx_atomic_uint_t) ngx_pid
+            && ngx_mc_owner_listens(other, ep->def))
+        {
+            return other->stat->name;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* whether the flow has an endpoint on the port of "def" */
+
+static ngx_uint_t
+ngx_mc_owner_listens(ngx_mc_flow_entry_t *entry, ngx_mc_endpoint_def_t *def)
+{
+    ngx_uint_t              i, n, found;
+    ngx_pool_t             *pool;
+    ngx_mc_parse_t         *parse;
+    ngx_mc_flow_def_t       flow;
+    ngx_mc_endpoint_def_t  *d;
+
+    pool = ngx_create_pool(4096, ngx_cycle->log);
+    if (pool == NULL) {
+        return 0;
+    }
+
+    found = 0;
+
+    parse = ngx_pcalloc(pool, sizeof(ngx_mc_parse_t));
+
+    if (parse) {
+        parse->pool = pool;
+
+        if (ngx_mc_def_read(parse, &flow, &entry->text) == NGX_OK) {
+
+            n = flow.sources.nelts;
+
+            for (i = 0; i < n + flow.outputs.nelts && !found; i++) {
+
+                d = (i < n)
+                    ? (ngx_mc_endpoint_def_t *) flow.sources.elts + i
+                    : (ngx_mc_endpoint_def_t *) flow.outputs.elts + (i - n);
+
+                found = (d->mode == NGX_MC_MODE_LISTENER
+                         && d->port == def->port
+                         && d->host.len == def->host.len
+                         && ngx_strncmp(d->host.data, def->host.data,
+                                        d->host.len)
+                            == 0);
+            }
+        }
+    }
+
+    ngx_destroy_pool(pool);
+
+    return found;
 }
 
 

@@ -18,6 +18,10 @@ void ngx_mc_owner_init_module(ngx_cycle_t *cycle);
 /* wakes every worker, of this master's and of older generations */
 void ngx_mc_owner_notify(void);
 
+/* the name of the flow that has the port of an endpoint, which cannot listen,
+   in another process; valid as long as the generation; or NULL */
+u_char *ngx_mc_owner_holder(ngx_mc_endpoint_t *ep);
+
 /* a worker, in init_process and exit_process */
 ngx_int_t ngx_mc_owner_init_process(ngx_cycle_t *cycle);
 void ngx_mc_owner_exit_process(void);

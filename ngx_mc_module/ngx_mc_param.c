@@ -94,6 +94,13 @@ static ngx_conf_enum_t  ngx_mc_param_paces[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_mc_param_rekeys[] = {
+    { ngx_string("keep"), NGX_MC_REKEY_KEEP },
+    { ngx_string("disconnect"), NGX_MC_REKEY_DISCONNECT },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_enum_t  ngx_mc_param_transtypes[] = {
     { ngx_string("live"), NGX_MC_TRANSTYPE_LIVE },
     { ngx_null_string, 0 }
@@ -101,6 +108,7 @@ static ngx_conf_enum_t  ngx_mc_param_transtypes[] = {
 
 
 #define NGX_MC_SRT_BOTH   (NGX_MC_SRT|NGX_MC_ON_BOTH)
+#define NGX_MC_SRT_ACCEPT (NGX_MC_SRT_BOTH|NGX_MC_PARAM_ACCEPTED)
 #define NGX_MC_SRT_PORT   (NGX_MC_SRT_BOTH|NGX_MC_PARAM_PER_PORT)
 #define NGX_MC_SRT_MUXER  (NGX_MC_SRT_PORT|NGX_MC_PARAM_CALLER_PORT)
 
@@ -121,31 +129,31 @@ ngx_mc_param_t  ngx_mc_params[] = {
       0, 1, NGX_MC_NAME_LEN, NULL },
 
     { ngx_string("description"), NGX_MC_PARAM_TEXT,
-      NGX_MC_PACKET|NGX_MC_ON_BOTH,
+      NGX_MC_PACKET|NGX_MC_ON_BOTH|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(description), 1, NGX_MC_TEXT_LEN, NULL },
 
     { ngx_string("allow"), NGX_MC_PARAM_CIDRS,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_BOTH|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(allow), 0, 0, NULL },
 
     { ngx_string("allow"), NGX_MC_PARAM_CIDRS,
-      NGX_MC_DATAGRAM|NGX_MC_ON_SOURCE,
+      NGX_MC_DATAGRAM|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(allow), 0, 0, NULL },
 
     { ngx_string("max_peers"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT|NGX_MC_ON_OUTPUT,
+      NGX_MC_SRT|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(max_peers), 1, 100000, NULL },
 
     { ngx_string("min_peers"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT|NGX_MC_ON_OUTPUT,
+      NGX_MC_SRT|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(min_peers), 0, 100000, NULL },
 
     { ngx_string("max_bandwidth"), NGX_MC_PARAM_RATE,
-      NGX_MC_PACKET|NGX_MC_ON_SOURCE,
+      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(max_bandwidth), 0, NGX_MC_RATE_MAX, NULL },
 
     { ngx_string("exceed"), NGX_MC_PARAM_ENUM,
-      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_INTERNAL,
+      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_INTERNAL|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(exceed), 0, 0, ngx_mc_param_exceeds },
 
     /* SRT */
@@ -159,15 +167,15 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(latency), 0, NGX_MC_LATENCY_MAX, NULL },
 
     { ngx_string("rcvlatency"), NGX_MC_PARAM_TIME,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(rcvlatency), 0, NGX_MC_LATENCY_MAX, NULL },
 
     { ngx_string("peerlatency"), NGX_MC_PARAM_TIME,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(peerlatency), 0, NGX_MC_LATENCY_MAX, NULL },
 
     { ngx_string("passphrase"), NGX_MC_PARAM_SECRET,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT|NGX_MC_PARAM_KEY,
       ngx_mc_offset(passphrase), 10, 79, NULL },
 
     { ngx_string("passphrase_file"), NGX_MC_PARAM_SECRET_FILE,
@@ -175,48 +183,52 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(passphrase), 10, 79, NULL },
 
     { ngx_string("pbkeylen"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT|NGX_MC_PARAM_KEY,
       ngx_mc_offset(pbkeylen), 0, 32, NULL },
+
+    { ngx_string("rekey"), NGX_MC_PARAM_ENUM,
+      NGX_MC_SRT_BOTH|NGX_MC_PARAM_LIVE,
+      ngx_mc_offset(rekey), 0, 0, ngx_mc_param_rekeys },
 
     { ngx_string("streamid"), NGX_MC_PARAM_STRING,
       NGX_MC_SRT_BOTH,
       ngx_mc_offset(streamid), 1, NGX_MC_SRT_STREAMID_LEN, NULL },
 
     { ngx_string("maxbw"), NGX_MC_PARAM_INT64,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(maxbw), -1, NGX_MC_RATE_MAX, NULL },
 
     { ngx_string("inputbw"), NGX_MC_PARAM_INT64,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(inputbw), 0, NGX_MC_RATE_MAX, NULL },
 
     { ngx_string("mininputbw"), NGX_MC_PARAM_INT64,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(mininputbw), 0, NGX_MC_RATE_MAX, NULL },
 
     { ngx_string("oheadbw"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(oheadbw), 5, 100, NULL },
 
     { ngx_string("conntimeo"), NGX_MC_PARAM_TIME,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(conntimeo), 1, 600000, NULL },
 
     { ngx_string("peeridletimeo"), NGX_MC_PARAM_TIME,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(peeridletimeo), 1, 600000, NULL },
 
     { ngx_string("lossmaxttl"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(lossmaxttl), 0, 1000000, NULL },
 
     { ngx_string("packetfilter"), NGX_MC_PARAM_STRING,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED,
       ngx_mc_offset(packetfilter), 1, 512, NULL },
 
     /* a TS packet at least; SRT_LIVE_MAX_PLSIZE at most */
     { ngx_string("payloadsize"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED,
       ngx_mc_offset(payloadsize), 188, 1456, NULL },
 
     { ngx_string("mss"), NGX_MC_PARAM_INT,
@@ -224,35 +236,35 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(mss), 76, NGX_MC_SRT_MSS, NULL },
 
     { ngx_string("fc"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED,
       ngx_mc_offset(fc), 32, 10000000, NULL },
 
     { ngx_string("rcvbuf"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED,
       ngx_mc_offset(rcvbuf), 1, 2000000000, NULL },
 
     { ngx_string("sndbuf"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED,
       ngx_mc_offset(sndbuf), 1, 2000000000, NULL },
 
     { ngx_string("tlpktdrop"), NGX_MC_PARAM_BOOL,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(tlpktdrop), 0, 1, ngx_mc_param_bools },
 
     { ngx_string("nakreport"), NGX_MC_PARAM_BOOL,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(nakreport), 0, 1, ngx_mc_param_bools },
 
     { ngx_string("kmrefreshrate"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(kmrefreshrate), 0, 0x7fffffff, NULL },
 
     { ngx_string("enforcedencryption"), NGX_MC_PARAM_BOOL,
-      NGX_MC_SRT_PORT,
+      NGX_MC_SRT_PORT|NGX_MC_PARAM_ACCEPTED|NGX_MC_PARAM_KEY,
       ngx_mc_offset(enforcedencryption), 0, 1, ngx_mc_param_bools },
 
     { ngx_string("minversion"), NGX_MC_PARAM_VERSION,
-      NGX_MC_SRT_BOTH,
+      NGX_MC_SRT_ACCEPT,
       ngx_mc_offset(minversion), 0, 0xffffff, NULL },
 
     { ngx_string("ipttl"), NGX_MC_PARAM_INT,
@@ -318,7 +330,7 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(pace), 0, 0, ngx_mc_param_paces },
 
     { ngx_string("timeout"), NGX_MC_PARAM_TIME,
-      NGX_MC_DATAGRAM|NGX_MC_ON_SOURCE,
+      NGX_MC_DATAGRAM|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(timeout), 1, 3600000, NULL },
 
     /* libsrt's URI names without a meaning for live streams */
@@ -363,17 +375,12 @@ ngx_mc_param_t  ngx_mc_params[] = {
 ngx_mc_param_t *
 ngx_mc_def_find_param(ngx_mc_endpoint_def_t *def, ngx_str_t *name)
 {
-    ngx_uint_t       direction;
     ngx_mc_param_t  *prm;
-
-    direction = (def->direction == NGX_MC_INPUT) ? NGX_MC_ON_SOURCE
-                                                 : NGX_MC_ON_OUTPUT;
 
     for (prm = ngx_mc_params; prm->name.len; prm++) {
 
         if (prm->name.len == name->len
-            && (prm->where & def->protocol)
-            && (prm->where & direction)
+            && ngx_mc_def_has_param(def, prm)
             && ngx_strncmp(prm->name.data, name->data, name->len) == 0)
         {
             return prm;
@@ -381,6 +388,18 @@ ngx_mc_def_find_param(ngx_mc_endpoint_def_t *def, ngx_str_t *name)
     }
 
     return NULL;
+}
+
+
+ngx_uint_t
+ngx_mc_def_has_param(ngx_mc_endpoint_def_t *def, ngx_mc_param_t *prm)
+{
+    ngx_uint_t  direction;
+
+    direction = (def->direction == NGX_MC_INPUT) ? NGX_MC_ON_SOURCE
+                                                 : NGX_MC_ON_OUTPUT;
+
+    return (prm->where & def->protocol) && (prm->where & direction);
 }
 
 

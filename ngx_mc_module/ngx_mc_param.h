@@ -43,6 +43,12 @@ typedef enum {
 #define NGX_MC_PARAM_INTERNAL    0x4000   /* in definitions, not for people */
 #define NGX_MC_PARAM_UNWRITTEN   0x8000   /* not in definitions */
 
+/* what a change of it takes while the endpoint runs; without any of these
+   the endpoint is opened anew */
+#define NGX_MC_PARAM_LIVE        0x10000  /* in force at once */
+#define NGX_MC_PARAM_ACCEPTED    0x20000  /* listeners: of new connections */
+#define NGX_MC_PARAM_KEY         0x40000  /* "rekey" is about it */
+
 
 typedef struct {
     ngx_str_t             name;
@@ -65,6 +71,10 @@ extern ngx_mc_param_t  ngx_mc_params[];
 /* the parameter of that name that such endpoints have, or NULL */
 ngx_mc_param_t *ngx_mc_def_find_param(ngx_mc_endpoint_def_t *def,
     ngx_str_t *name);
+
+/* whether endpoints of its kind have it */
+ngx_uint_t ngx_mc_def_has_param(ngx_mc_endpoint_def_t *def,
+    ngx_mc_param_t *prm);
 
 /* parses, checks the bounds, and stores */
 ngx_int_t ngx_mc_def_set_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,

@@ -328,6 +328,7 @@ reload();
 is($t->flow('joined')->{title}, 'another title',
    'it is changed in that worker');
 is($t->flow('joined')->{pid}, $first{shared1}{pid}, 'and stays there');
+is($t->source('joined')->{connections}, 1, 'with its peers');
 
 
 # flows that go
@@ -352,8 +353,6 @@ sub orderly {
     (delete $recv{$name})->stop;
 }
 
-orderly('joined');
-
 delete $others{gone};
 reload();
 orderly('gone');
@@ -361,6 +360,7 @@ is($t->get('/flows/gone')->{status}, 404, 'a removed flow is gone');
 
 delete $others{joined};
 reload();
+orderly('joined');
 is($t->mcpkt_run('connect', 'srt://127.0.0.1:%%shared%%?streamid=three',
                  '--wait', 2)->{reject_reason}, 1404,
    'also from the port that it shared');

@@ -53,6 +53,13 @@ ngx_mc_rtp_pace_init(ngx_mc_rtp_pace_t *p, ngx_msec_t batch,
     p->pulse.handler = ngx_mc_rtp_pace_tick;
     p->pulse.data = p;
 
+    ngx_mc_rtp_pace_batch(p, batch);
+}
+
+
+void
+ngx_mc_rtp_pace_batch(ngx_mc_rtp_pace_t *p, ngx_msec_t batch)
+{
     p->lead = (int64_t) batch * 1000 + NGX_MC_RTP_PACE_MARGIN;
     p->limit = (int64_t) batch * 1000 + NGX_MC_RTP_PACE_LIMIT;
 }

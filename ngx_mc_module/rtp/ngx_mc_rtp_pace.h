@@ -57,6 +57,9 @@ typedef struct {
 void ngx_mc_rtp_pace_init(ngx_mc_rtp_pace_t *p, ngx_msec_t batch,
     ngx_mc_rtp_pace_send_pt send, void *data, ngx_log_t *log);
 
+/* another mc_batch; what is on its way keeps its times */
+void ngx_mc_rtp_pace_batch(ngx_mc_rtp_pace_t *p, ngx_msec_t batch);
+
 void ngx_mc_rtp_pace(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkts,
     ngx_uint_t n);
 

@@ -27,6 +27,13 @@
 #define NGX_MC_UDP_TRAIN       65507       /* all that IPv4 can carry */
 #define NGX_MC_UDP_SEGMENTS    64          /* of a train */
 
+/* where the definition does not say; ms */
+#define NGX_MC_UDP_TIMEOUT     2000
+
+#define ngx_mc_udp_timeout(params)                                           \
+    (((params)->timeout == NGX_CONF_UNSET) ? NGX_MC_UDP_TIMEOUT              \
+                                           : (ngx_msec_t) (params)->timeout)
+
 
 typedef struct {
     ngx_mc_endpoint_t      *endpoint;
@@ -107,6 +114,10 @@ ngx_socket_t ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep);
 void ngx_mc_udp_recv_init(void);
 void ngx_mc_udp_recv_handler(ngx_event_t *rev);
 void ngx_mc_udp_recv_pulse(void *data);
+
+/* the definition of the source, or the beat of its flow, is another now */
+void ngx_mc_udp_recv_update(ngx_mc_udp_source_t *s);
+
 void ngx_mc_udp_silence_handler(ngx_event_t *ev);
 
 /* ngx_mc_udp_send.c */

@@ -555,6 +555,51 @@ ngx_mc_udp_accepted(ngx_mc_udp_source_t *s, struct msghdr *msg,
 
 
 void
+ngx_mc_udp_recv_update(ngx_mc_udp_source_t *s)
+{
+    ngx_uint_t        period;
+    ngx_mc_params_t  *params;
+
+    params = &s->endpoint->def->params;
+
+    /* asked about anew with the next datagram */
+    s->sender_len = 0;
+
+    s->timeout = ngx_mc_udp_timeout(params);
+
+    if (s->up) {
+
+        if (ngx_mc_access(params->allow, &s->peer.sockaddr) != NGX_OK) {
+            ngx_mc_udp_down(s, "the address is no longer allowed");
+
+        } else {
+            ngx_add_timer(&s->silence, s->timeout);
+        }
+    }
+
+    period = ngx_mc_pulse_period(s->endpoint->flow->batch);
+
+    if (period == s->period) {
+        return;
+    }
+
+    s->period = period;
+    s->seen = 0;
+
+    if (s->pulse.pulse == NULL) {
+        return;
+    }
+
+    ngx_mc_pulse_stop(&s->pulse);
+
+    if (ngx_mc_pulse_start(&s->pulse, period) != NGX_OK) {
+        (void) ngx_add_event(s->connection->read, NGX_READ_EVENT,
+                             NGX_LEVEL_EVENT);
+    }
+}
+
+
+void
 ngx_mc_udp_silence_handler(ngx_event_t *ev)
 {
     int64_t               left;

@@ -8,7 +8,6 @@
 
 
 /* where the definition does not say; ms */
-#define NGX_MC_UDP_TIMEOUT  2000
 #define NGX_MC_RTP_BUFFER   50
 
 /* us: what was wrong is shown for so long after it was seen last */
@@ -24,6 +23,8 @@ static void ngx_mc_udp_close(ngx_mc_endpoint_t *ep);
 static void ngx_mc_udp_output(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts,
     ngx_uint_t n);
 static void ngx_mc_udp_second(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_update(ngx_mc_endpoint_t *ep,
+    ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
 
 
 ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
@@ -35,6 +36,7 @@ ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
     ngx_mc_udp_close,
     ngx_mc_udp_output,
     ngx_mc_udp_second,
+    ngx_mc_udp_update,
     0
 };
 
@@ -48,6 +50,7 @@ ngx_mc_endpoint_type_t  ngx_mc_udp_type = {
     ngx_mc_udp_close,
     ngx_mc_udp_output,
     ngx_mc_udp_second,
+    ngx_mc_udp_update,
     0
 };
 
@@ -87,10 +90,9 @@ ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep)
 
     s->pulse.handler = ngx_mc_udp_recv_pulse;
     s->pulse.data = s;
-    s->period = ngx_mc_pulse_period(ep->flow->def.batch);
+    s->period = ngx_mc_pulse_period(ep->flow->batch);
 
-    s->timeout = (params->timeout == NGX_CONF_UNSET) ? NGX_MC_UDP_TIMEOUT
-                                                     : params->timeout;
+    s->timeout = ngx_mc_udp_timeout(params);
 
     s->silence.handler = ngx_mc_udp_silence_handler;
     s->silence.data = s;
@@ -160,7 +162,7 @@ ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
             return NGX_ERROR;
         }
 
-        ngx_mc_rtp_pace_init(u->pace, ep->flow->def.batch, ngx_mc_udp_send, u,
+        ngx_mc_rtp_pace_init(u->pace, ep->flow->batch, ngx_mc_udp_send, u,
                              ep->log);
     }
 
@@ -357,5 +359,26 @@ ngx_mc_udp_second(ngx_mc_endpoint_t *ep)
         u->reported = 0;
         u->refused = 0;
         ngx_mc_endpoint_error(ep, "");
+    }
+}
+
+
+static void
+ngx_mc_udp_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
+    ngx_uint_t changed)
+{
+    ngx_mc_udp_output_t  *u;
+
+    ep->def = def;
+
+    if (ep->def->direction == NGX_MC_INPUT) {
+        ngx_mc_udp_recv_update(ep->data);
+        return;
+    }
+
+    u = ep->data;
+
+    if (u->pace && (changed & NGX_MC_CHANGED_BATCH)) {
+        ngx_mc_rtp_pace_batch(u->pace, ep->flow->batch);
     }
 }

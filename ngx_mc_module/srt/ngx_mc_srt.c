@@ -22,6 +22,8 @@ static void ngx_mc_srt_close_endpoint(ngx_mc_endpoint_t *ep);
 static void ngx_mc_srt_send(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts,
     ngx_uint_t n);
 static void ngx_mc_srt_second(ngx_mc_endpoint_t *ep);
+static void ngx_mc_srt_update(ngx_mc_endpoint_t *ep,
+    ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
 
 static void ngx_mc_srt_connect(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err);
@@ -36,6 +38,7 @@ static void ngx_mc_srt_conn_free(ngx_mc_srt_conn_t *conn);
 static void ngx_mc_srt_source_handler(ngx_mc_srt_socket_t *s, int events);
 static void ngx_mc_srt_pulse_handler(void *data);
 static void ngx_mc_srt_drain(ngx_mc_srt_conn_t *conn);
+static void ngx_mc_srt_cut(ngx_mc_srt_conn_t *conn, ngx_uint_t changed);
 static void ngx_mc_srt_output_handler(ngx_mc_srt_socket_t *s, int events);
 static ngx_int_t ngx_mc_srt_conn_send(ngx_mc_srt_conn_t *conn,
     ngx_mc_packet_t *pkts, ngx_uint_t n);
@@ -59,6 +62,7 @@ ngx_mc_endpoint_type_t  ngx_mc_srt_type = {
     ngx_mc_srt_close_endpoint,
     ngx_mc_srt_send,
     ngx_mc_srt_second,
+    ngx_mc_srt_update,
     1
 };
 
@@ -208,7 +212,7 @@ ngx_mc_srt_connect(ngx_mc_endpoint_t *ep)
 
     (void) ngx_mc_srt_poll(&conn->socket, SRT_EPOLL_OUT|SRT_EPOLL_ERR);
 
-    ngx_mc_srt_enter(ep->flow->def.batch);
+    ngx_mc_srt_enter(ep->flow->batch);
 
     if (srt_connect(sock, ep->sockaddr, ep->socklen) == SRT_ERROR) {
         ngx_mc_srt_leave();
@@ -279,7 +283,7 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
             return NGX_ERROR;
         }
 
-        ngx_mc_srt_enter(ep->flow->def.batch);
+        ngx_mc_srt_enter(ep->flow->batch);
         rc = srt_bind_acquire(conn->socket.sock, conn->fd);
         ngx_mc_srt_leave();
 
@@ -302,7 +306,7 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
             || local->ttl != params->ipttl
             || local->tos != params->iptos
             || local->mss != params->mss
-            || local->batch != ep->flow->def.batch
+            || local->batch != ep->flow->batch
             || ngx_cmp_sockaddr(&local->addr.sockaddr, local->addrlen,
                                 &addr.sockaddr, addrlen, 0)
                != NGX_OK)
@@ -324,7 +328,7 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
         break;
     }
 
-    ngx_mc_srt_enter(ep->flow->def.batch);
+    ngx_mc_srt_enter(ep->flow->batch);
     rc = srt_bind(conn->socket.sock, &addr.sockaddr, addrlen);
     ngx_mc_srt_leave();
 
@@ -353,7 +357,7 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
     local->ttl = params->ipttl;
     local->tos = params->iptos;
     local->mss = params->mss;
-    local->batch = ep->flow->def.batch;
+    local->batch = ep->flow->batch;
     local->refs = 1;
 
     ngx_queue_insert_head(&ngx_mc_srt_locals, &local->queue);
@@ -518,6 +522,16 @@ ngx_mc_srt_accepted(ngx_mc_endpoint_t *ep, SRTSOCKET sock,
 
     se = ep->data;
 
+    if (ngx_mc_access(ep->def->params.allow, sa) != NGX_OK) {
+
+        /* it was when it passed the callback */
+
+        (void) srt_close(sock);
+        ngx_mc_endpoint_rejected(ep, NGX_MC_REJECTED_ADDRESS, 1, sa, socklen,
+                                 "the address is no longer allowed");
+        return;
+    }
+
     if (ep->def->direction == NGX_MC_INPUT && se->conn) {
 
         /* both passed the callback before either was here */
@@ -661,7 +675,7 @@ ngx_mc_srt_source_handler(ngx_mc_srt_socket_t *s, int events)
     conn = s->data;
 
     if (ngx_mc_pulse_start(&conn->pulse,
-                           ngx_mc_pulse_period(conn->ep->flow->def.batch))
+                           ngx_mc_pulse_period(conn->ep->flow->batch))
         == NGX_OK)
     {
         (void) ngx_mc_srt_poll(s, 0);
@@ -975,6 +989,92 @@ ngx_mc_srt_second(ngx_mc_endpoint_t *ep)
 
         conn->peer->bitrate = (conn->peer->bytes - conn->bytes_seen) * 8;
         conn->bytes_seen = conn->peer->bytes;
+    }
+}
+
+
+/*
+ * Connections of a listener keep what they have agreed on with their peers.
+ * Callers get here with what does not concern libsrt at all.
+ */
+
+static void
+ngx_mc_srt_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
+    ngx_uint_t changed)
+{
+    ngx_queue_t            *q, *next;
+    ngx_mc_srt_conn_t      *conn;
+    ngx_mc_srt_endpoint_t  *se;
+
+    se = ep->data;
+
+    if (se->port) {
+        ngx_mc_srt_port_update(ep, def, changed);
+
+    } else {
+        ep->def = def;
+    }
+
+    if (se->conn && se->conn->connected) {
+        ngx_mc_srt_cut(se->conn, changed);
+    }
+
+    for (q = ngx_queue_head(&se->receivers);
+         q != ngx_queue_sentinel(&se->receivers);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        conn = ngx_queue_data(q, ngx_mc_srt_conn_t, queue);
+
+        ngx_mc_srt_cut(conn, changed);
+    }
+}
+
+
+/* ends the connection if its peer would not be let in now */
+
+static void
+ngx_mc_srt_cut(ngx_mc_srt_conn_t *conn, ngx_uint_t changed)
+{
+    int                 len;
+    ngx_sockaddr_t      sa;
+    ngx_mc_params_t    *params;
+    ngx_mc_endpoint_t  *ep;
+
+    ep = conn->ep;
+    params = &ep->def->params;
+
+    if (ep->def->mode == NGX_MC_MODE_LISTENER) {
+
+        if ((changed & NGX_MC_CHANGED_KEY)
+            && params->rekey == NGX_MC_REKEY_DISCONNECT)
+        {
+            ngx_mc_srt_broken(conn, "the passphrase was changed");
+            return;
+        }
+
+        len = sizeof(ngx_sockaddr_t);
+
+        if (srt_getpeername(conn->socket.sock, &sa.sockaddr, &len)
+            != SRT_ERROR
+            && ngx_mc_access(params->allow, &sa.sockaddr) != NGX_OK)
+        {
+            ngx_mc_srt_broken(conn, "the address is no longer allowed");
+            return;
+        }
+    }
+
+    if ((changed & NGX_MC_CHANGED_BATCH) && conn->pulse.pulse) {
+
+        ngx_mc_pulse_stop(&conn->pulse);
+
+        if (ngx_mc_pulse_start(&conn->pulse,
+                               ngx_mc_pulse_period(ep->flow->batch))
+            != NGX_OK)
+        {
+            (void) ngx_mc_srt_poll(&conn->socket,
+                                   SRT_EPOLL_IN|SRT_EPOLL_ERR);
+        }
     }
 }
 

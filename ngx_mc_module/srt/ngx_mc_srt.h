@@ -148,6 +148,11 @@ void ngx_mc_srt_buffers(ngx_mc_endpoint_t *ep, ngx_int_t *fc,
 
 void ngx_mc_srt_listen(ngx_mc_endpoint_t *ep);
 void ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep);
+
+/* what new connections are let in by, and get, is "def" from now on */
+void ngx_mc_srt_port_update(ngx_mc_endpoint_t *ep,
+    ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
+
 void ngx_mc_srt_verdicts(void);
 
 /* a connection of the port came, or went */

@@ -51,12 +51,29 @@ typedef struct {
 } ngx_mc_srt_verdict_t;
 
 
+/* of a listener: accepted sockets have them from it */
+
+typedef struct {
+    ngx_int_t                fc;
+    ngx_int_t                rcvbuf;
+    ngx_int_t                sndbuf;
+    int                      keylen;
+
+    /* of its UDP socket */
+    ngx_int_t                mss;
+    ngx_int_t                ttl;
+    ngx_int_t                tos;
+} ngx_mc_srt_port_options_t;
+
+
 struct ngx_mc_srt_port_s {
     ngx_queue_t              queue;          /* of this process's ports */
     ngx_sockaddr_t           addr;
     socklen_t                addrlen;
     ngx_msec_t               batch;
     ngx_event_t              open;           /* posted */
+
+    ngx_mc_srt_port_options_t  options;      /* those in force */
 
     ngx_mc_srt_socket_t      socket;
     int                      fd;
@@ -76,7 +93,16 @@ struct ngx_mc_srt_port_s {
 
 
 static ngx_mc_srt_port_t *ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep);
-static void ngx_mc_srt_port_open(ngx_event_t *ev);
+static void ngx_mc_srt_port_forget(ngx_mc_srt_port_t *port,
+    ngx_mc_srt_endpoint_t *se);
+static void ngx_mc_srt_port_open_handler(ngx_event_t *ev);
+static ngx_mc_endpoint_t *ngx_mc_srt_port_options(ngx_mc_srt_port_t *port,
+    ngx_mc_srt_port_options_t *options);
+static void ngx_mc_srt_port_open(ngx_mc_srt_port_t *port);
+static ngx_int_t ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port,
+    ngx_mc_endpoint_t *first, ngx_mc_srt_port_options_t *options,
+    ngx_uint_t bound);
+static void ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port);
 static void ngx_mc_srt_port_close(ngx_mc_srt_port_t *port);
 static void ngx_mc_srt_port_failed(ngx_mc_srt_port_t *port, ngx_uint_t event,
     ngx_err_t err, const char *what);
@@ -140,8 +166,38 @@ ngx_mc_srt_listen(ngx_mc_endpoint_t *ep)
 
     if (port->socket.sock != SRT_INVALID_SOCK) {
         ngx_mc_endpoint_waiting(ep);
-        return;
     }
+
+    if (!port->open.posted) {
+        ngx_post_event(&port->open, &ngx_posted_events);
+    }
+}
+
+
+/* libsrt's thread looks at a definition only under the mutex, so the old one
+   is the caller's again */
+
+void
+ngx_mc_srt_port_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
+    ngx_uint_t changed)
+{
+    ngx_mc_srt_port_t      *port;
+    ngx_mc_srt_endpoint_t  *se;
+
+    se = ep->data;
+    port = se->port;
+
+    (void) pthread_mutex_lock(&port->mutex);
+    ep->def = def;
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    if ((changed & NGX_MC_CHANGED_KEY)
+        && def->params.rekey == NGX_MC_REKEY_DISCONNECT)
+    {
+        ngx_mc_srt_port_forget(port, se);
+    }
+
+    port->batch = ngx_min(port->batch, ep->flow->batch);
 
     if (!port->open.posted) {
         ngx_post_event(&port->open, &ngx_posted_events);
@@ -152,7 +208,7 @@ ngx_mc_srt_listen(ngx_mc_endpoint_t *ep)
 void
 ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
 {
-    ngx_uint_t              i, empty;
+    ngx_uint_t              empty;
     ngx_mc_srt_port_t      *port;
     ngx_mc_srt_endpoint_t  *se;
 
@@ -169,9 +225,28 @@ ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
 
     ngx_queue_remove(&se->queue);
     empty = ngx_queue_empty(&port->endpoints);
+    (void) pthread_mutex_unlock(&port->mutex);
+
+    ngx_mc_srt_port_forget(port, se);
+
+    if (empty) {
+        ngx_mc_srt_port_close(port);
+    }
+}
+
+
+/* those that an endpoint, or any (NULL), has let in and that are not there yet
+   will not be accepted */
+
+static void
+ngx_mc_srt_port_forget(ngx_mc_srt_port_t *port, ngx_mc_srt_endpoint_t *se)
+{
+    ngx_uint_t  i;
+
+    (void) pthread_mutex_lock(&port->mutex);
 
     for (i = 0; i < port->n; i++) {
-        if (port->ring[i].se == se) {
+        if (se == NULL || port->ring[i].se == se) {
             port->ring[i].se = NULL;
         }
     }
@@ -179,13 +254,9 @@ ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
     (void) pthread_mutex_unlock(&port->mutex);
 
     for (i = 0; i < port->npending; i++) {
-        if (port->pending[i].se == se) {
+        if (se == NULL || port->pending[i].se == se) {
             port->pending[i].se = NULL;
         }
-    }
-
-    if (empty) {
-        ngx_mc_srt_port_close(port);
     }
 }
 
@@ -215,7 +286,7 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
                              ep->sockaddr, ep->socklen, 1)
             == NGX_OK)
         {
-            port->batch = ngx_min(port->batch, ep->flow->def.batch);
+            port->batch = ngx_min(port->batch, ep->flow->batch);
             return port;
         }
     }
@@ -227,12 +298,12 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
 
     ngx_memcpy(&port->addr, ep->sockaddr, ep->socklen);
     port->addrlen = ep->socklen;
-    port->batch = ep->flow->def.batch;
+    port->batch = ep->flow->batch;
     port->fd = -1;
     port->socket.sock = SRT_INVALID_SOCK;
     port->socket.handler = ngx_mc_srt_port_handler;
     port->socket.data = port;
-    port->open.handler = ngx_mc_srt_port_open;
+    port->open.handler = ngx_mc_srt_port_open_handler;
     port->open.data = port;
     port->open.log = ngx_cycle->log;
 
@@ -245,43 +316,111 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
 }
 
 
+/*
+ * Endpoints have come or have changed.  A port that is open and has
+ * connections goes on with another listener on the same UDP socket.
+ */
+
 static void
-ngx_mc_srt_port_open(ngx_event_t *ev)
+ngx_mc_srt_port_open_handler(ngx_event_t *ev)
 {
-    int                     keylen;
-    ngx_int_t               fc, rcvbuf, n, m;
-    ngx_err_t               err;
-    SRTSOCKET               sock;
-    ngx_queue_t            *q, *next;
-    ngx_mc_endpoint_t      *first;
-    ngx_mc_srt_port_t      *port;
-    ngx_mc_srt_endpoint_t  *se;
+    ngx_mc_endpoint_t          *first;
+    ngx_mc_srt_port_t          *port;
+    ngx_mc_srt_port_options_t   options, *now;
 
     port = ev->data;
 
-    fc = 0;
-    rcvbuf = 0;
-    keylen = 0;
-    first = NULL;
+    if (port->socket.sock == SRT_INVALID_SOCK) {
+        ngx_mc_srt_port_open(port);
+        return;
+    }
 
-    for (q = ngx_queue_head(&port->endpoints);
+    first = ngx_mc_srt_port_options(port, &options);
+    now = &port->options;
+
+    if (ngx_memcmp(&options, now, sizeof(ngx_mc_srt_port_options_t)) == 0) {
+        return;
+    }
+
+    if (port->nconns == 0
+        || options.mss != now->mss
+        || options.ttl != now->ttl
+        || options.tos != now->tos)
+    {
+        /*
+         * Endpoints of one port agree in what its UDP socket is to be, so
+         * all were opened anew, and none has a connection.
+         */
+
+        ngx_mc_srt_port_shut(port);
+        ngx_mc_srt_port_open(port);
+        return;
+    }
+
+    ngx_mc_srt_close(&port->socket);
+    ngx_mc_srt_port_forget(port, NULL);
+
+    if (ngx_mc_srt_port_listen(port, first, &options, 1) != NGX_OK) {
+        ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
+                               srt_getlasterror_str());
+    }
+}
+
+
+/* as large and as long as any of the endpoints asks for */
+
+static ngx_mc_endpoint_t *
+ngx_mc_srt_port_options(ngx_mc_srt_port_t *port,
+    ngx_mc_srt_port_options_t *options)
+{
+    ngx_int_t               fc, rcvbuf;
+    ngx_queue_t            *q;
+    ngx_mc_params_t        *params;
+    ngx_mc_endpoint_t      *first;
+    ngx_mc_srt_endpoint_t  *se;
+
+    ngx_memzero(options, sizeof(ngx_mc_srt_port_options_t));
+
+    q = ngx_queue_head(&port->endpoints);
+    se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+    first = se->ep;
+
+    params = &first->def->params;
+
+    options->sndbuf = params->sndbuf;
+    options->mss = params->mss;
+    options->ttl = params->ipttl;
+    options->tos = params->iptos;
+
+    for ( /* void */ ;
          q != ngx_queue_sentinel(&port->endpoints);
          q = ngx_queue_next(q))
     {
         se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
 
-        if (first == NULL) {
-            first = se->ep;
-        }
+        ngx_mc_srt_buffers(se->ep, &fc, &rcvbuf);
 
-        /* accepted sockets have what the listener has */
+        options->fc = ngx_max(options->fc, fc);
+        options->rcvbuf = ngx_max(options->rcvbuf, rcvbuf);
 
-        ngx_mc_srt_buffers(se->ep, &n, &m);
-
-        fc = ngx_max(fc, n);
-        rcvbuf = ngx_max(rcvbuf, m);
-        keylen = ngx_max(keylen, (int) se->ep->def->params.pbkeylen);
+        options->keylen = ngx_max(options->keylen,
+                                  (int) se->ep->def->params.pbkeylen);
     }
+
+    return first;
+}
+
+
+static void
+ngx_mc_srt_port_open(ngx_mc_srt_port_t *port)
+{
+    ngx_err_t                   err;
+    ngx_queue_t                *q, *next;
+    ngx_mc_endpoint_t          *first;
+    ngx_mc_srt_endpoint_t      *se;
+    ngx_mc_srt_port_options_t   options;
+
+    first = ngx_mc_srt_port_options(port, &options);
 
     port->fd = ngx_mc_srt_bind_fd(&port->addr.sockaddr, port->addrlen);
 
@@ -294,54 +433,13 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
         return;
     }
 
-    sock = srt_create_socket();
-
-    if (sock == SRT_INVALID_SOCK) {
-        (void) close(port->fd);
-        port->fd = -1;
-        goto failed;
+    if (ngx_mc_srt_port_listen(port, first, &options, 0) != NGX_OK) {
+        ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
+                               srt_getlasterror_str());
+        return;
     }
-
-    /* the caller makes the key, and is told how long before it has said whom
-       it wants: as long as anyone here asks for */
-
-    if (ngx_mc_srt_options(first, sock, fc, rcvbuf) != NGX_OK
-        || srt_setsockflag(sock, SRTO_PBKEYLEN, &keylen, sizeof(int))
-           == SRT_ERROR)
-    {
-        (void) srt_close(sock);
-        (void) close(port->fd);
-        port->fd = -1;
-        goto failed;
-    }
-
-    ngx_mc_srt_enter(port->batch);
-
-    if (srt_bind_acquire(sock, port->fd) == SRT_ERROR) {
-        ngx_mc_srt_leave();
-        (void) srt_close(sock);
-        (void) close(port->fd);
-        port->fd = -1;
-        goto failed;
-    }
-
-    (void) srt_listen_callback(sock, ngx_mc_srt_port_callback, port);
-
-    if (srt_listen(sock, NGX_MC_SRT_BACKLOG) == SRT_ERROR) {
-        ngx_mc_srt_leave();
-        (void) srt_close(sock);
-        ngx_mc_srt_free_fd(port->fd);
-        port->fd = -1;
-        goto failed;
-    }
-
-    ngx_mc_srt_leave();
 
     ngx_mc_srt_idle_fd(port->fd, 1);
-
-    port->socket.sock = sock;
-
-    (void) ngx_mc_srt_poll(&port->socket, SRT_EPOLL_IN|SRT_EPOLL_ERR);
 
     for (q = ngx_queue_head(&port->endpoints);
          q != ngx_queue_sentinel(&port->endpoints);
@@ -352,13 +450,82 @@ ngx_mc_srt_port_open(ngx_event_t *ev)
 
         ngx_mc_endpoint_waiting(se->ep);
     }
+}
 
-    return;
+
+/*
+ * A listener on the UDP socket of the port: "bound" says that connections
+ * keep libsrt's threads on it, which it then joins.  When it fails libsrt's
+ * last error tells why; a UDP socket that is not bound yet is closed.
+ */
+
+static ngx_int_t
+ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
+    ngx_mc_srt_port_options_t *options, ngx_uint_t bound)
+{
+    int        rc;
+    SRTSOCKET  sock;
+
+    sock = srt_create_socket();
+
+    if (sock == SRT_INVALID_SOCK) {
+        goto failed;
+    }
+
+    /* the caller makes the key, and is told how long before it has said whom
+       it wants: as long as anyone here asks for */
+
+    if (ngx_mc_srt_options(first, sock, options->fc, options->rcvbuf)
+        != NGX_OK
+        || srt_setsockflag(sock, SRTO_PBKEYLEN, &options->keylen, sizeof(int))
+           == SRT_ERROR)
+    {
+        (void) srt_close(sock);
+        goto failed;
+    }
+
+    ngx_mc_srt_enter(port->batch);
+
+    rc = bound ? srt_bind(sock, &port->addr.sockaddr, port->addrlen)
+               : srt_bind_acquire(sock, port->fd);
+
+    if (rc == SRT_ERROR) {
+        ngx_mc_srt_leave();
+        (void) srt_close(sock);
+        goto failed;
+    }
+
+    (void) srt_listen_callback(sock, ngx_mc_srt_port_callback, port);
+
+    if (srt_listen(sock, NGX_MC_SRT_BACKLOG) == SRT_ERROR) {
+        ngx_mc_srt_leave();
+        (void) srt_close(sock);
+
+        if (!bound) {
+            ngx_mc_srt_free_fd(port->fd);
+            port->fd = -1;
+        }
+
+        return NGX_ERROR;
+    }
+
+    ngx_mc_srt_leave();
+
+    port->socket.sock = sock;
+    port->options = *options;
+
+    (void) ngx_mc_srt_poll(&port->socket, SRT_EPOLL_IN|SRT_EPOLL_ERR);
+
+    return NGX_OK;
 
 failed:
 
-    ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
-                           srt_getlasterror_str());
+    if (!bound) {
+        (void) close(port->fd);
+        port->fd = -1;
+    }
+
+    return NGX_ERROR;
 }
 
 
@@ -396,17 +563,27 @@ ngx_mc_srt_port_failed(ngx_mc_srt_port_t *port, ngx_uint_t event,
 
 
 static void
+ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port)
+{
+    /* after this no callback runs: libsrt takes the listener out under the
+       lock that it holds around the callback */
+
+    ngx_mc_srt_close(&port->socket);
+    ngx_mc_srt_port_forget(port, NULL);
+
+    ngx_mc_srt_free_fd(port->fd);
+    port->fd = -1;
+}
+
+
+static void
 ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
 {
     if (port->open.posted) {
         ngx_delete_posted_event(&port->open);
     }
 
-    /* after this no callback runs: libsrt takes the listener out under the
-       lock that it holds around the callback */
-
-    ngx_mc_srt_close(&port->socket);
-    ngx_mc_srt_free_fd(port->fd);
+    ngx_mc_srt_port_shut(port);
 
     ngx_queue_remove(&port->queue);
     (void) pthread_mutex_destroy(&port->mutex);
@@ -616,7 +793,7 @@ static void
 ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
 {
     int                      salen, len, code;
-    ngx_uint_t               i, verdict;
+    ngx_uint_t               i, gone, verdict;
     SRTSOCKET                sock;
     ngx_sockaddr_t           sa;
     ngx_mc_srt_port_t       *port;
@@ -639,11 +816,20 @@ ngx_mc_srt_port_handler(ngx_mc_srt_socket_t *s, int events)
         /* its verdict is in the ring, maybe since this loop began */
         ngx_mc_srt_port_verdicts(port);
 
+        gone = 0;
+
         for (i = 0; i < port->npending; i++) {
             if (port->pending[i].sock == sock) {
+                gone = (port->pending[i].se == NULL);
                 port->pending[i] = port->pending[--port->npending];
                 break;
             }
+        }
+
+        if (gone) {
+            /* whoever let it in has left, or has another key, since then */
+            (void) srt_close(sock);
+            continue;
         }
 
         len = sizeof(streamid);
@@ -718,12 +904,12 @@ ngx_mc_srt_port_verdicts(ngx_mc_srt_port_t *port)
     for (i = 0; i < n; i++) {
         v = &ngx_mc_srt_copy[i];
 
-        if (v->se == NULL) {
-            continue;
-        }
-
         if (v->verdict != NGX_MC_SRT_PASSED) {
-            ngx_mc_srt_port_reject(v->se, 1, v);
+
+            if (v->se) {
+                ngx_mc_srt_port_reject(v->se, 1, v);
+            }
+
             continue;
         }
 
@@ -788,7 +974,7 @@ ngx_mc_srt_port_check(ngx_event_t *ev)
 
             status = srt_getsockstate(v->sock);
 
-            if (v->se && status != SRTS_BROKEN && status != SRTS_CLOSING
+            if (status != SRTS_BROKEN && status != SRTS_CLOSING
                 && status != SRTS_CLOSED && status != SRTS_NONEXIST
                 && ngx_current_msec - v->time < NGX_MC_SRT_HANDSHAKE)
             {
