@@ -55,6 +55,11 @@ typedef struct {
     ((ngx_mc_main_conf_t *) ngx_get_conf((cycle)->conf_ctx, ngx_mc_module))
 
 
+/* that of the flow, or of main; NULL: none */
+ngx_mc_event_log_t *ngx_mc_conf_event_log(ngx_cycle_t *cycle,
+    ngx_str_t *name);
+
+
 extern ngx_module_t  ngx_mc_module;
 
 

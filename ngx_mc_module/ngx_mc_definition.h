@@ -251,6 +251,10 @@ ngx_int_t ngx_mc_def_read(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
 ngx_int_t ngx_mc_def_read_endpoint(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def, ngx_str_t *line);
 
+/* whether both are of one endpoint: direction, name and pipeline */
+ngx_uint_t ngx_mc_def_is_same(ngx_mc_endpoint_def_t *a,
+    ngx_mc_endpoint_def_t *b);
+
 /*
  * What of an endpoint's definition differs, as bits, and how that can be put
  * into force; "names" gets the names of the parameters that differ, never

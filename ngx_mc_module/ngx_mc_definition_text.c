@@ -857,6 +857,16 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 }
 
 
+ngx_uint_t
+ngx_mc_def_is_same(ngx_mc_endpoint_def_t *a, ngx_mc_endpoint_def_t *b)
+{
+    return a->direction == b->direction
+           && a->pipeline == b->pipeline
+           && a->name.len == b->name.len
+           && ngx_strncmp(a->name.data, b->name.data, a->name.len) == 0;
+}
+
+
 /*
  * What it takes to make an endpoint that runs as "from" says run as "to"
  * says.  The lines were found to differ.

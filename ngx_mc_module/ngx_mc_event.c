@@ -32,7 +32,8 @@ static ngx_str_t  ngx_mc_event_codes[] = {
     ngx_string("rejected_limit"),
     ngx_string("rejected_bandwidth"),
     ngx_string("bandwidth_exceeded"),
-    ngx_string("slow_output")
+    ngx_string("slow_output"),
+    ngx_string("config_changed")
 };
 
 

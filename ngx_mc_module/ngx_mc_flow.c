@@ -48,7 +48,6 @@ static void ngx_mc_flow_aligned(void *data, ngx_mc_packet_t *pkt);
 static void ngx_mc_flow_forward(ngx_mc_pipeline_t *pl,
     ngx_mc_packet_t *pkts, ngx_uint_t n, ngx_uint_t opaque,
     ngx_uint_t aligned);
-static ngx_mc_event_log_t *ngx_mc_flow_event_log(ngx_str_t *name);
 
 
 ngx_mc_flow_t *
@@ -88,7 +87,8 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
     ngx_memcpy(p, entry->stat->name, flow->name.len);
     flow->name.data = p;
 
-    flow->event_log = ngx_mc_flow_event_log(&flow->name);
+    flow->event_log = ngx_mc_conf_event_log((ngx_cycle_t *) ngx_cycle,
+                                            &flow->name);
 
     for (i = 0; i < NGX_MC_PIPELINES; i++) {
         flow->pipelines[i].flow = flow;
@@ -370,17 +370,10 @@ ngx_mc_flow_plan(ngx_mc_flow_t *flow, ngx_mc_parse_t *parse,
 static ngx_mc_endpoint_t *
 ngx_mc_flow_find(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def)
 {
-    ngx_uint_t              i;
-    ngx_mc_endpoint_def_t  *d;
+    ngx_uint_t  i;
 
     for (i = 0; i < flow->nendpoints; i++) {
-        d = flow->endpoints[i]->def;
-
-        if (d->direction == def->direction
-            && d->pipeline == def->pipeline
-            && d->name.len == def->name.len
-            && ngx_strncmp(d->name.data, def->name.data, def->name.len) == 0)
-        {
+        if (ngx_mc_def_is_same(flow->endpoints[i]->def, def)) {
             return flow->endpoints[i];
         }
     }
@@ -904,34 +897,4 @@ ngx_mc_flow_second(ngx_mc_flow_t *flow)
     for (i = 0; i < flow->nendpoints; i++) {
         ngx_mc_endpoint_second(flow->endpoints[i]);
     }
-}
-
-
-static ngx_mc_event_log_t *
-ngx_mc_flow_event_log(ngx_str_t *name)
-{
-    ngx_uint_t            i;
-    ngx_mc_flow_def_t   **flows;
-    ngx_mc_flow_conf_t   *fcf;
-    ngx_mc_main_conf_t   *mcf;
-
-    mcf = ngx_mc_main_conf(ngx_cycle);
-    flows = mcf->flows.elts;
-
-    for (i = 0; i < mcf->flows.nelts; i++) {
-
-        if (flows[i]->name.len == name->len
-            && ngx_strncmp(flows[i]->name.data, name->data, name->len) == 0)
-        {
-            fcf = (ngx_mc_flow_conf_t *) flows[i];
-
-            if (fcf->common.event_log) {
-                return fcf->common.event_log;
-            }
-
-            break;
-        }
-    }
-
-    return mcf->common.event_log;
 }

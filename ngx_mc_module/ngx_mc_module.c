@@ -9,6 +9,7 @@
 #include <ngx_event.h>
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
+#include <ngx_mc_change.h>
 #include <ngx_mc_owner.h>
 #include <ngx_mc_resolve.h>
 
@@ -158,6 +159,13 @@ static ngx_command_t  ngx_mc_commands[] = {
       ngx_mc_resolver,
       0,
       0,
+      NULL },
+
+    { ngx_string("mc_guard"),
+      NGX_MAIN_CONF|NGX_DIRECT_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_mc_main_conf_t, registry.guard),
       NULL },
 
     { ngx_string("mc_zone_size"),
@@ -762,6 +770,8 @@ ngx_mc_create_conf(ngx_cycle_t *cycle)
 
     ngx_mc_common_create(&mcf->common);
 
+    mcf->registry.guard = NGX_CONF_UNSET;
+
     if (ngx_array_init(&mcf->flows, cycle->pool, 16,
                        sizeof(ngx_mc_flow_def_t *))
         != NGX_OK)
@@ -817,6 +827,8 @@ ngx_mc_init_conf(ngx_cycle_t *cycle, void *conf)
     cf.temp_pool = cycle->pool;
     cf.log = cycle->log;
     cf.ctx = cycle->conf_ctx;
+
+    ngx_conf_init_value(mcf->registry.guard, 0);
 
     if (mcf->zone_size == 0) {
         mcf->zone_size = NGX_MC_ZONE_SIZE;
@@ -997,6 +1009,48 @@ ngx_mc_init_limits(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf)
 }
 
 
+ngx_mc_event_log_t *
+ngx_mc_conf_event_log(ngx_cycle_t *cycle, ngx_str_t *name)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            low, high, i;
+    ngx_mc_flow_def_t   **flows;
+    ngx_mc_flow_conf_t   *fcf;
+    ngx_mc_main_conf_t   *mcf;
+
+    mcf = ngx_mc_main_conf(cycle);
+    flows = mcf->flows.elts;
+
+    low = 0;
+    high = mcf->flows.nelts;
+
+    while (low < high) {
+        i = (low + high) / 2;
+
+        rc = ngx_memn2cmp(flows[i]->name.data, name->data,
+                          flows[i]->name.len, name->len);
+        if (rc == 0) {
+            fcf = (ngx_mc_flow_conf_t *) flows[i];
+
+            if (fcf->common.event_log) {
+                return fcf->common.event_log;
+            }
+
+            break;
+        }
+
+        if (rc < 0) {
+            low = i + 1;
+
+        } else {
+            high = i;
+        }
+    }
+
+    return mcf->common.event_log;
+}
+
+
 static int ngx_libc_cdecl
 ngx_mc_cmp_flows(const void *one, const void *two)
 {
@@ -1025,6 +1079,12 @@ ngx_mc_init_module(ngx_cycle_t *cycle)
     ngx_mc_registry_attach(mcf->zone);
     ngx_mc_owner_init_module(cycle);
     ngx_mc_registry_publish(&mcf->registry, cycle->log);
+
+    if (ngx_mc_registry->previous) {
+        ngx_mc_change_report(cycle, ngx_mc_registry->previous,
+                             ngx_mc_registry->current);
+    }
+
     ngx_mc_owner_notify();
 
     return NGX_OK;

@@ -30,7 +30,8 @@ typedef char  ngx_mc_endpoint_slot_check_t
 
 static ngx_int_t ngx_mc_registry_create(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t **registry);
-static ngx_mc_flow_stat_t *ngx_mc_registry_live(ngx_mc_registry_t *reg);
+static ngx_mc_flow_stat_t *ngx_mc_registry_live(ngx_mc_registry_t *reg,
+    ngx_array_t *except);
 static ngx_int_t ngx_mc_registry_prepare(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg, ngx_mc_registry_conf_t *rcf);
 static size_t ngx_mc_generation_size(ngx_array_t *flows, ngx_str_t *region);
@@ -55,6 +56,7 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
 {
     ngx_mc_registry_conf_t *orcf = data;
 
+    u_char                   error[NGX_MC_RELOAD_ERROR_LEN], *p;
     size_t                   needed;
     ngx_slab_pool_t         *shpool;
     ngx_mc_registry_t       *reg;
@@ -81,7 +83,7 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
 
         if (ngx_mc_registry) {
 
-            flow = ngx_mc_registry_live(ngx_mc_registry);
+            flow = ngx_mc_registry_live(ngx_mc_registry, NULL);
 
             if (flow) {
                 ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
@@ -115,6 +117,27 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
 
     rcf->registry = reg;
 
+    if (rcf->guard) {
+        flow = ngx_mc_registry_live(reg, rcf->flows);
+
+        if (flow) {
+            ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
+                          "flow \"%s\" is live and would be deleted, which "
+                          "\"mc_guard\" does not allow: keep it, stop its "
+                          "sources and receivers, or set \"mc_guard off\"",
+                          flow->name);
+
+            p = ngx_slprintf(error, error + sizeof(error) - 1,
+                             "mc_guard: flow \"%s\" is live and would be "
+                             "deleted", flow->name);
+            *p = '\0';
+
+            ngx_mc_registry_reloaded(rcf, reg, (char *) error);
+
+            return NGX_ERROR;
+        }
+    }
+
     if (ngx_mc_registry_prepare(shpool, reg, rcf) != NGX_OK) {
         needed = ngx_mc_registry_needed(rcf->flows);
 
@@ -123,7 +146,12 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
                       "\"mc_zone_size\" is %uz bytes, %uz are needed",
                       rcf->flows->nelts, zone->shm.size, needed);
 
-        ngx_mc_registry_reloaded(rcf, reg, "no room in mc_zone_size");
+        p = ngx_slprintf(error, error + sizeof(error) - 1,
+                         "no room in mc_zone_size: it is %uz bytes, %uz are "
+                         "needed", zone->shm.size, needed);
+        *p = '\0';
+
+        ngx_mc_registry_reloaded(rcf, reg, (char *) error);
 
         return NGX_ERROR;
     }
@@ -185,17 +213,39 @@ ngx_mc_registry_create(ngx_slab_pool_t *shpool, ngx_mc_registry_t **registry)
 }
 
 
-/* a flow with a source, a receiver or a caller output connected; or NULL */
+/* a flow with a source, a receiver or a caller output connected, and that is
+   none of "except"; or NULL */
 
 static ngx_mc_flow_stat_t *
-ngx_mc_registry_live(ngx_mc_registry_t *reg)
+ngx_mc_registry_live(ngx_mc_registry_t *reg, ngx_array_t *except)
 {
+    ngx_int_t                rc;
+    ngx_uint_t               i;
+    ngx_mc_flow_def_t      **flows;
     ngx_mc_flow_stat_t      *flow;
     ngx_mc_endpoint_stat_t  *st;
+
+    i = 0;
+    flows = except ? except->elts : NULL;
 
     for (flow = reg->flows; flow; flow = flow->next) {
 
         if (flow->pid == 0) {
+            continue;
+        }
+
+        /* both are sorted by name */
+
+        for (rc = -1; except && i < except->nelts; i++) {
+
+            rc = ngx_memn2cmp(flows[i]->name.data, flow->name,
+                              flows[i]->name.len, ngx_strlen(flow->name));
+            if (rc >= 0) {
+                break;
+            }
+        }
+
+        if (rc == 0) {
             continue;
         }
 

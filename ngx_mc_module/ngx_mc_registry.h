@@ -34,6 +34,7 @@
 #define NGX_MC_ADDR_LEN          56
 #define NGX_MC_ERROR_LEN         88
 #define NGX_MC_STREAMID_LEN      128
+#define NGX_MC_RELOAD_ERROR_LEN  256
 
 
 #define NGX_MC_NONE              0xffffffff
@@ -207,7 +208,7 @@ typedef struct {
     ngx_atomic_t            sequence;          /* as the endpoint's */
     int64_t                 time;              /* ms since epoch */
     uint32_t                ok;
-    u_char                  error[256];
+    u_char                  error[NGX_MC_RELOAD_ERROR_LEN];
 } ngx_mc_reload_stat_t;
 
 
@@ -249,6 +250,7 @@ typedef struct {
                                                   by name */
     ngx_str_t               region;
     ngx_uint_t              workers;
+    ngx_flag_t              guard;             /* mc_guard */
     ngx_uint_t              told;              /* last_reload has its result */
 } ngx_mc_registry_conf_t;
 
