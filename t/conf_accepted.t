@@ -184,8 +184,6 @@ unknown($_->[0], "mc_flow a {\n$src\n$ok\n$_->[1]\n}", $_->[2])
         ['rtmps://', 'mc_output r rtmps://127.0.0.1/live key=abc;', qr/rtmps/],
         ['flow://', 'mc_output r flow:///a;', qr/flow/],
         ['fec=', 'mc_output r rtp://127.0.0.1:5004 fec=10x10;', qr/"fec"/],
-        ['rekey=', 'mc_output r srt://:9100 rekey=keep allow=all;',
-         qr/"rekey"/],
         ['link_key_file=', 'mc_output r srt://:9100 link_key_file=x;',
          qr/"link_key_file"/],
         ['mc_failover', 'mc_failover switch;', qr/"mc_failover"/],
@@ -199,7 +197,6 @@ unknown("$_->[0] in main", "$_->[1]\nmc_flow a { $src $ok }",
         ['mc_node', 'mc_node a http://127.0.0.1/mc;'],
         ['mc_notify', 'mc_notify http://127.0.0.1/;'],
         ['mc_alarm', 'mc_alarm x;'],
-        ['mc_guard', 'mc_guard on;'],
         ['mc_public_address', 'mc_public_address example.com;'];
 
 my ($exit, $out) = $t->test_conf("mc_flow a { $src $ok }", control => 1);

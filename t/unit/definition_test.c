@@ -209,7 +209,14 @@ static definition_case_t  mistakes[] = {
       "\"passhprase\", did you mean \"passphrase\"?" },
     { IN, "srt://:9000 pass=0123456789", "unknown parameter \"pass\"" },
     { IN, "srt://:9000 =x", "unknown parameter \"\"" },
-    { IN, "srt://:9000 rekey=keep", "unknown parameter \"rekey\"" },
+    { IN, "srt://:9000 rekey=keep", NULL },
+    { OUT, "srt://:9000 rekey=disconnect", NULL },
+    { IN, "srt://h:9000 rekey=keep", "\"rekey\" is for listeners: a caller "
+      "connects anew when its passphrase is changed" },
+    { IN, "rtp://:9000 rekey=keep", "parameter \"rekey\" belongs to SRT "
+      "sources and outputs" },
+    { IN, "srt://:9000 rekey=never", "\"rekey\" must be \"keep\" or "
+      "\"disconnect\"" },
     { IN, "srt://:9000 a\"b\tc=keep", "unknown parameter \"a\"" },
     { OUT, "rtp://h:5004 fec=10x10", "unknown parameter \"fec\"" },
     { OUT, "rtp://h:5004 key=abc", "unknown parameter \"key\"" },
