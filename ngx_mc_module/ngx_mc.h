@@ -141,6 +141,8 @@ struct ngx_mc_pipeline_s {
     ngx_mc_endpoint_t     **outputs;         /* that it feeds now */
     ngx_uint_t              noutputs;
     ngx_uint_t              nholding;        /* outputs that keep packets */
+    ngx_uint_t              switched;        /* it feeds other outputs than
+                                                before its last packet */
 
     ngx_mc_ts_t            *ts;              /* made with the first packet */
     ngx_mc_ts_align_t      *align;           /* made when it is needed */
@@ -162,6 +164,7 @@ struct ngx_mc_flow_s {
     unsigned                stopped:1;       /* mc_state off */
 
     unsigned                running:1;       /* as things stand */
+    ngx_uint_t              choice;          /* NGX_MC_CHOICE_*, in force */
 
     ngx_mc_endpoint_t     **endpoints;       /* sources, then outputs */
     ngx_uint_t              nendpoints;

@@ -571,6 +571,14 @@ ngx_mc_flow_route(ngx_mc_flow_t *flow)
 
     choice = flow->stat->choice;
 
+    if (choice != flow->choice) {
+        flow->choice = choice;
+
+        for (i = 0; i < NGX_MC_PIPELINES; i++) {
+            flow->pipelines[i].switched = 1;
+        }
+    }
+
     for (i = 0; i < flow->nendpoints; i++) {
         ep = flow->endpoints[i];
 
@@ -764,6 +772,11 @@ ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
     ngx_mc_endpoint_t  *ep;
 
     held = 0;
+
+    if (pl->switched && aligned) {
+        pl->switched = 0;
+        pkts[0].discontinuity = 1;
+    }
 
     if (pl->nholding && aligned) {
 
