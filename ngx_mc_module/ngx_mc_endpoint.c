@@ -205,6 +205,14 @@ ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
         pool = old;
     }
 
+    if (ep->resolving) {
+
+        /* the query has the name from the definition */
+
+        ngx_mc_resolve_cancel(ep);
+        ngx_add_timer(&ep->retry, 0);
+    }
+
     if (ep->data) {
         ep->type->update(ep, def, changed);
 
