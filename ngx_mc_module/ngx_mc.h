@@ -171,6 +171,8 @@ struct ngx_mc_flow_s {
     ngx_mc_endpoint_t     **routes;          /* room for what pipelines feed */
     ngx_mc_pipeline_t       pipelines[NGX_MC_PIPELINES];
     ngx_uint_t              slice;           /* which tenth of the second */
+    unsigned                moving:1;        /* it stops here to be run by
+                                                another process */
 };
 
 
@@ -215,7 +217,8 @@ void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
  * A type tells its state.  peer_up() and peer_down(): one of the receivers of
  * a listening output, whose record is taken from the pool and given back by
  * the type.  waiting(): open, nobody there.  up(): connected,
- * "peer" may be NULL.  down(): a connection ended; the type has closed it
+ * "peer" may be NULL.  resume(): as up(), of a connection that another
+ * process had since connected_at, ms.  down(): a connection ended; the type has closed it
  * and, if it listens, goes on listening: then state is waiting, else the
  * endpoint closes and retries.  failed(): the attempt to open came to
  * nothing; the endpoint calls type->close() and retries.
@@ -223,6 +226,8 @@ void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
 void ngx_mc_endpoint_waiting(ngx_mc_endpoint_t *ep);
 void ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
     socklen_t socklen);
+void ngx_mc_endpoint_resume(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
+    socklen_t socklen, int64_t connected_at);
 void ngx_mc_endpoint_down(ngx_mc_endpoint_t *ep, ngx_uint_t listening,
     const char *fmt, ...);
 void ngx_mc_endpoint_peer_up(ngx_mc_endpoint_t *ep, ngx_mc_peer_stat_t *peer);

@@ -33,6 +33,8 @@
 static void ngx_mc_endpoint_attempt(ngx_mc_endpoint_t *ep);
 static void ngx_mc_endpoint_open(ngx_mc_endpoint_t *ep);
 static void ngx_mc_endpoint_close(ngx_mc_endpoint_t *ep);
+static void ngx_mc_endpoint_connected(ngx_mc_endpoint_t *ep,
+    struct sockaddr *peer, socklen_t socklen, int64_t connected_at);
 static void ngx_mc_endpoint_retry_later(ngx_mc_endpoint_t *ep,
     ngx_uint_t event, u_char *error);
 static void ngx_mc_endpoint_retry_handler(ngx_event_t *ev);
@@ -335,13 +337,42 @@ ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
 
     st = ep->stat;
 
+    ngx_mc_endpoint_connected(ep, peer, socklen, ngx_mc_epoch_ms());
+
+    st->connections++;
+
+    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_CONNECTED,
+                          st->peer[0] ? st->peer : NULL, "%s",
+                          (ep->def->mode == NGX_MC_MODE_SEND)
+                          ? "ready to send" : "the connection is up");
+}
+
+
+void
+ngx_mc_endpoint_resume(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
+    socklen_t socklen, int64_t connected_at)
+{
+    ep->attempts = 0;
+
+    ngx_mc_endpoint_connected(ep, peer, socklen, connected_at);
+}
+
+
+static void
+ngx_mc_endpoint_connected(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
+    socklen_t socklen, int64_t connected_at)
+{
+    ngx_mc_endpoint_stat_t  *st;
+
+    st = ep->stat;
+
     ep->connected = 1;
     ep->up_since = ngx_current_msec;
 
     ngx_mc_endpoint_stat_begin(st);
 
     st->state = NGX_MC_STATE_CONNECTED;
-    st->connected_at = ngx_mc_epoch_ms();
+    st->connected_at = connected_at;
     st->retry_at = 0;
     st->last_error[0] = '\0';
     st->peer[0] = '\0';
@@ -351,13 +382,6 @@ ngx_mc_endpoint_up(ngx_mc_endpoint_t *ep, struct sockaddr *peer,
     }
 
     ngx_mc_endpoint_stat_end(st);
-
-    st->connections++;
-
-    ngx_mc_endpoint_event(ep, NGX_MC_EVENT_CONNECTED,
-                          st->peer[0] ? st->peer : NULL, "%s",
-                          (ep->def->mode == NGX_MC_MODE_SEND)
-                          ? "ready to send" : "the connection is up");
 }
 
 

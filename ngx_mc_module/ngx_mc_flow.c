@@ -10,6 +10,7 @@
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
 #include <ngx_mc_flow.h>
+#include <ngx_mc_handover.h>
 
 
 /* exceed=disconnect refuses reconnects for so long, ms */
@@ -129,10 +130,6 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
         ngx_mc_endpoint_stop(flow->endpoints[i]);
     }
 
-    for (i = 0; i < flow->nendpoints; i++) {
-        ngx_mc_endpoint_free(flow->endpoints[i]);
-    }
-
     for (i = 0; i < NGX_MC_PIPELINES; i++) {
         ngx_mc_flow_forget(&flow->pipelines[i]);
     }
@@ -141,6 +138,12 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
         flow->stat->started_at = 0;
         flow->stat->exiting = 0;
         flow->stat->pid = 0;
+    }
+
+    ngx_mc_handover_flush(flow);
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        ngx_mc_endpoint_free(flow->endpoints[i]);
     }
 
     ngx_free(flow->endpoints);

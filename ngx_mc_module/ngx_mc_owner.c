@@ -10,6 +10,7 @@
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
 #include <ngx_mc_flow.h>
+#include <ngx_mc_handover.h>
 #include <ngx_mc_owner.h>
 #include <sys/eventfd.h>
 
@@ -58,6 +59,7 @@ static void ngx_mc_owner_start(ngx_mc_generation_t *gen,
 static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
     ngx_uint_t leader);
 static void ngx_mc_owner_stop(ngx_mc_flow_t *flow);
+static ngx_uint_t ngx_mc_owner_moves(ngx_mc_flow_t *flow);
 static void ngx_mc_owner_release(void);
 static void ngx_mc_owner_release_all(void);
 static ngx_uint_t ngx_mc_owner_is_live(ngx_mc_generation_t *gen,
@@ -130,6 +132,8 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         }
     }
 
+    ngx_mc_handover_init_module(cycle);
+
     /*
      * The file stays the same for the life of this master, even if its name
      * goes: workers that leave and those that come must see one set of locks.
@@ -187,6 +191,8 @@ ngx_mc_owner_init_process(ngx_cycle_t *cycle)
     ngx_rbtree_init(&ngx_mc_owned, &ngx_mc_owned_sentinel,
                     ngx_rbtree_insert_value);
     ngx_queue_init(&ngx_mc_flows);
+
+    ngx_mc_handover_init_process();
 
     /*
      * All workers wait on one eventfd, which nobody reads: each write is a
@@ -247,6 +253,7 @@ ngx_mc_owner_exit_process(void)
     }
 
     ngx_mc_owner_release_all();
+    ngx_mc_handover_exit_process();
 
     ngx_close_connection(ngx_mc_notify_connection);
     ngx_mc_notify_connection = NULL;
@@ -349,6 +356,8 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
     } else {
         ngx_mc_owner_inherit();
     }
+
+    ngx_mc_handover_sweep();
 
     if (ngx_mc_owner_leaving && ngx_queue_empty(&ngx_mc_flows)) {
         return;
@@ -703,9 +712,26 @@ ngx_mc_owner_stop(ngx_mc_flow_t *flow)
 
     ngx_queue_remove(&flow->queue);
 
+    flow->moving = ngx_mc_owner_moves(flow);
+
     ngx_mc_flow_stop(flow);
 
     (void) ngx_mc_owner_lock(hash, 0);
+}
+
+
+/* whether another process goes on with it, or the same */
+
+static ngx_uint_t
+ngx_mc_owner_moves(ngx_mc_flow_t *flow)
+{
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    return !ngx_terminate
+           && gen && ngx_mc_registry->quit != gen->number
+           && ngx_mc_registry_find(gen, flow->name.data, flow->name.len);
 }
 
 

@@ -101,6 +101,9 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
 
             reg->notify_fd = ngx_mc_registry->notify_fd;
             reg->lock_fd = ngx_mc_registry->lock_fd;
+            ngx_memcpy(reg->handover, ngx_mc_registry->handover,
+                       sizeof(reg->handover));
+            reg->nhandover = ngx_mc_registry->nhandover;
 
             ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0,
                           "\"mc_zone_size\" has changed: counters and events "

@@ -28,7 +28,7 @@
 
 
 /* raised with every change of the structures below */
-#define NGX_MC_REGISTRY_LAYOUT   2
+#define NGX_MC_REGISTRY_LAYOUT   3
 
 /* "[IPv6]:port" and a zero */
 #define NGX_MC_ADDR_LEN          56
@@ -38,6 +38,9 @@
 
 
 #define NGX_MC_NONE              0xffffffff
+
+/* pairs of sockets through which workers hand over what is open */
+#define NGX_MC_HANDOVER_QUEUES   64
 
 
 /* what an operator has asked for at run time, against the configuration */
@@ -212,6 +215,16 @@ typedef struct {
 } ngx_mc_reload_stat_t;
 
 
+/* for the worker of one number, or several; see ngx_mc_handover.h */
+
+typedef struct {
+    int                     fds[2];            /* inherited by all: one is
+                                                  for sending */
+    ngx_atomic_t            sent;              /* us: something may wait since
+                                                  then */
+} ngx_mc_handover_queue_t;
+
+
 typedef struct {
     uint32_t                layout;
 
@@ -231,6 +244,9 @@ typedef struct {
 
     int                     notify_fd;         /* eventfd, inherited; -1 */
     int                     lock_fd;           /* of the lock file, likewise */
+
+    ngx_mc_handover_queue_t handover[NGX_MC_HANDOVER_QUEUES];
+    uint32_t                nhandover;
 
     /* any worker takes from the pool by setting owner from 0 to its pid */
     ngx_mc_peer_stat_t     *peers;

@@ -69,6 +69,23 @@ struct ngx_mc_rtp_reorder_s {
 };
 
 
+/* what another process goes on from; received[] follows */
+
+typedef struct {
+    int64_t                  last;
+    int64_t                  progress;
+    uint32_t                 transit;
+    uint32_t                 ssrc;
+    uint32_t                 size;
+    uint16_t                 max;
+    uint16_t                 valid;        /* transit is */
+} ngx_mc_rtp_saved_t;
+
+typedef char  ngx_mc_rtp_saved_check_t
+    [(sizeof(ngx_mc_rtp_saved_t) + NGX_MC_RTP_RING_MAX / 8
+      <= NGX_MC_RTP_SAVED) ? 1 : -1];
+
+
 static ngx_int_t ngx_mc_rtp_reorder_accept(ngx_mc_rtp_reorder_t *r,
     ngx_mc_packet_t *pkt, int64_t now, ngx_mc_rtp_emit_pt emit, void *ctx);
 static ngx_int_t ngx_mc_rtp_reorder_restart(ngx_mc_rtp_reorder_t *r,
@@ -254,6 +271,71 @@ ngx_mc_rtp_reorder_reset(ngx_mc_rtp_reorder_t *r)
     ngx_mc_rtp_reorder_forget(r);
 
     r->started = 0;
+}
+
+
+size_t
+ngx_mc_rtp_reorder_save(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size,
+    ngx_mc_rtp_emit_pt emit, void *ctx)
+{
+    size_t              len;
+    ngx_mc_rtp_saved_t  saved;
+
+    /* one after another: emit() may reset */
+
+    ngx_mc_rtp_reorder_release(r, INT64_MAX, emit, ctx);
+
+    len = r->size / 64 * sizeof(uint64_t);
+
+    if (!r->started || size < sizeof(ngx_mc_rtp_saved_t) + len) {
+        return 0;
+    }
+
+    saved.last = r->last;
+    saved.progress = r->progress;
+    saved.transit = r->transit.transit;
+    saved.ssrc = r->ssrc;
+    saved.size = r->size;
+    saved.max = r->max;
+    saved.valid = r->transit.valid;
+
+    p = ngx_cpymem(p, &saved, sizeof(ngx_mc_rtp_saved_t));
+    ngx_memcpy(p, r->received, len);
+
+    return sizeof(ngx_mc_rtp_saved_t) + len;
+}
+
+
+ngx_int_t
+ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size)
+{
+    size_t              len;
+    ngx_mc_rtp_saved_t  saved;
+
+    len = r->size / 64 * sizeof(uint64_t);
+
+    if (r->started || size != sizeof(ngx_mc_rtp_saved_t) + len) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(&saved, p, sizeof(ngx_mc_rtp_saved_t));
+
+    if (saved.size != r->size) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(r->received, p + sizeof(ngx_mc_rtp_saved_t), len);
+
+    r->last = saved.last;
+    r->progress = saved.progress;
+    r->transit.transit = saved.transit;
+    r->transit.valid = (saved.valid != 0);
+    r->ssrc = saved.ssrc;
+    r->max = saved.max;
+    r->next = saved.max + 1;
+    r->started = 1;
+
+    return NGX_OK;
 }
 
 

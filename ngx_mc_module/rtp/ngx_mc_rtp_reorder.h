@@ -50,6 +50,19 @@ ngx_uint_t ngx_mc_rtp_reorder_expire(ngx_mc_rtp_reorder_t *r, int64_t now,
 /* when expire will have something to do, or NGX_MC_NO_TIME */
 int64_t ngx_mc_rtp_reorder_deadline(ngx_mc_rtp_reorder_t *r);
 
+/*
+ * For another process that goes on with the session.  save(): emits what is
+ * held, counts what is missing before it as lost, and writes up to "size"
+ * bytes; returns how many, 0: there is no sender, or no room.  restore(): for
+ * one just created alike; NGX_DECLINED: of no use.
+ */
+#define NGX_MC_RTP_SAVED  2112             /* the most that it writes */
+
+size_t ngx_mc_rtp_reorder_save(ngx_mc_rtp_reorder_t *r, u_char *p,
+    size_t size, ngx_mc_rtp_emit_pt emit, void *ctx);
+ngx_int_t ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p,
+    size_t size);
+
 /* releases all held and forgets the sender; it may be used again */
 void ngx_mc_rtp_reorder_reset(ngx_mc_rtp_reorder_t *r);
 

@@ -222,6 +222,45 @@ ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep)
 }
 
 
+ngx_int_t
+ngx_mc_udp_check(ngx_mc_endpoint_t *ep, ngx_socket_t s)
+{
+    int             rc, type, protocol;
+    socklen_t       len;
+    ngx_sockaddr_t  addr;
+
+    len = sizeof(int);
+
+    if (getsockopt(s, SOL_SOCKET, SO_TYPE, &type, &len) == -1
+        || type != SOCK_DGRAM)
+    {
+        return NGX_DECLINED;
+    }
+
+    len = sizeof(int);
+
+    if (getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == -1
+        || protocol != IPPROTO_UDP)
+    {
+        return NGX_DECLINED;
+    }
+
+    /* a name may have another address by now */
+
+    len = sizeof(ngx_sockaddr_t);
+
+    rc = (ep->def->direction == NGX_MC_INPUT)
+         ? getsockname(s, &addr.sockaddr, &len)
+         : getpeername(s, &addr.sockaddr, &len);
+
+    if (rc == -1) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_cmp_sockaddr(&addr.sockaddr, len, ep->sockaddr, ep->socklen, 1);
+}
+
+
 static ngx_int_t
 ngx_mc_udp_bind(ngx_mc_endpoint_t *ep, ngx_socket_t s,
     ngx_mc_udp_interface_t *in)

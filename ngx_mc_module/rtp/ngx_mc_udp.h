@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_mc.h>
+#include <ngx_mc_handover.h>
 #include <ngx_mc_rtp.h>
 #include <ngx_mc_rtp_reorder.h>
 #include <ngx_mc_rtp_pace.h>
@@ -103,12 +104,51 @@ typedef struct {
 } ngx_mc_udp_output_t;
 
 
+/*
+ * What goes to another process with the sockets.  Times are us of the
+ * monotonic clock, which all processes share.
+ */
+
+typedef struct {
+    int64_t                 emptied;
+    int64_t                 accepted;
+    uint32_t                overflows;
+    uint32_t                ifindex;
+    uint32_t                ssrc;
+    uint32_t                peer_len;      /* 0: nobody */
+    union {
+        struct sockaddr     sockaddr;
+        struct sockaddr_in  sockaddr_in;
+#if (NGX_HAVE_INET6)
+        struct sockaddr_in6 sockaddr_in6;
+#endif
+    } peer;
+
+    /* that of the reorder buffer follows, of RTP */
+} ngx_mc_udp_source_state_t;
+
+
+typedef struct {
+    int64_t                 origin;
+    uint32_t                ssrc;
+    uint32_t                timestamp;
+    uint32_t                shift;
+    uint16_t                seq;
+    uint8_t                 timed;
+    uint8_t                 media;
+    uint8_t                 gso;
+} ngx_mc_udp_output_state_t;
+
+
 /* ngx_mc_udp.c: sockets */
 
 /* on failure the endpoint has been told, and the result is -1 */
 ngx_socket_t ngx_mc_udp_open_source(ngx_mc_endpoint_t *ep,
     ngx_uint_t *ifindex);
 ngx_socket_t ngx_mc_udp_open_output(ngx_mc_endpoint_t *ep);
+
+/* one that another process had: whether it is what these would open */
+ngx_int_t ngx_mc_udp_check(ngx_mc_endpoint_t *ep, ngx_socket_t s);
 
 /* ngx_mc_udp_recv.c */
 void ngx_mc_udp_recv_init(void);
@@ -119,6 +159,15 @@ void ngx_mc_udp_recv_pulse(void *data);
 void ngx_mc_udp_recv_update(ngx_mc_udp_source_t *s);
 
 void ngx_mc_udp_silence_handler(ngx_event_t *ev);
+
+/*
+ * save(): forwards what has arrived and what is held; nothing may be read any
+ * more.  Returns the bytes written, at most NGX_MC_HANDOVER_STATE.  restore()
+ * is for a source that is being opened; who was connected still is.
+ */
+size_t ngx_mc_udp_recv_save(ngx_mc_udp_source_t *s, u_char *p);
+ngx_int_t ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s,
+    ngx_mc_handover_t *ho);
 
 /* ngx_mc_udp_send.c */
 void ngx_mc_udp_send(void *data, ngx_mc_packet_t *pkts, ngx_uint_t n);

@@ -194,6 +194,97 @@ ngx_mc_udp_recv_pulse(void *data)
 }
 
 
+size_t
+ngx_mc_udp_recv_save(ngx_mc_udp_source_t *s, u_char *p)
+{
+    size_t                     size;
+    ngx_mc_udp_source_state_t  state;
+
+    size = 0;
+
+    (void) ngx_mc_udp_drain(s);
+
+    if (s->reorder) {
+        size = ngx_mc_rtp_reorder_save(s->reorder,
+                                   p + sizeof(ngx_mc_udp_source_state_t),
+                                   NGX_MC_HANDOVER_STATE
+                                   - sizeof(ngx_mc_udp_source_state_t),
+                                   ngx_mc_udp_emit, s);
+
+        ngx_mc_udp_forward(s);
+    }
+
+    ngx_memzero(&state, sizeof(ngx_mc_udp_source_state_t));
+
+    state.emptied = s->emptied;
+    state.accepted = s->accepted;
+    state.overflows = s->overflows;
+    state.ifindex = s->ifindex;
+    state.ssrc = s->ssrc;
+
+    if (s->up && s->peer_len <= sizeof(state.peer)) {
+        state.peer_len = s->peer_len;
+        ngx_memcpy(&state.peer, &s->peer, s->peer_len);
+    }
+
+    ngx_memcpy(p, &state, sizeof(ngx_mc_udp_source_state_t));
+
+    return sizeof(ngx_mc_udp_source_state_t) + size;
+}
+
+
+ngx_int_t
+ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s, ngx_mc_handover_t *ho)
+{
+    int64_t                    left;
+    ngx_mc_udp_source_state_t  state;
+
+    if (ho->size < sizeof(ngx_mc_udp_source_state_t)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(&state, ho->state, sizeof(ngx_mc_udp_source_state_t));
+
+    if (state.peer_len > sizeof(state.peer)
+        || (state.peer_len
+            && state.peer.sockaddr.sa_family
+               != s->endpoint->sockaddr->sa_family)
+        || (state.peer_len != 0) != (ho->connected_at != 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (s->reorder) {
+        (void) ngx_mc_rtp_reorder_restore(s->reorder,
+                              ho->state + sizeof(ngx_mc_udp_source_state_t),
+                              ho->size - sizeof(ngx_mc_udp_source_state_t));
+    }
+
+    s->emptied = state.emptied;
+    s->accepted = state.accepted;
+    s->overflows = state.overflows;
+    s->ifindex = state.ifindex;
+    s->ssrc = state.ssrc;
+
+    if (state.peer_len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_memcpy(&s->peer, &state.peer, state.peer_len);
+    s->peer_len = state.peer_len;
+    s->up = 1;
+
+    /* it may have been sending while nobody looked */
+
+    left = s->accepted + (int64_t) s->timeout * 1000 - ngx_mc_now();
+
+    ngx_add_timer(&s->silence,
+                  left > 0 ? (ngx_msec_t) (left / 1000 + 1) : 1);
+
+    return NGX_OK;
+}
+
+
 static ngx_uint_t
 ngx_mc_udp_holds(ngx_mc_udp_source_t *s)
 {

@@ -19,7 +19,13 @@ static ngx_int_t ngx_mc_udp_init(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep);
 static void ngx_mc_udp_open(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_open_out(ngx_mc_endpoint_t *ep,
+    ngx_mc_handover_t *ho);
+static void ngx_mc_udp_open_in(ngx_mc_endpoint_t *ep, ngx_mc_handover_t *ho);
 static void ngx_mc_udp_close(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_give_output(ngx_mc_udp_output_t *u);
+static void ngx_mc_udp_give_source(ngx_mc_udp_source_t *s);
+static void ngx_mc_udp_forget(ngx_mc_udp_source_t *s);
 static void ngx_mc_udp_output(ngx_mc_endpoint_t *ep, ngx_mc_packet_t *pkts,
     ngx_uint_t n);
 static void ngx_mc_udp_second(ngx_mc_endpoint_t *ep);
@@ -175,38 +181,125 @@ ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
 static void
 ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
 {
-    ngx_event_t          *rev;
-    ngx_uint_t            ifindex;
-    ngx_socket_t          fd;
-    ngx_connection_t     *c;
-    ngx_mc_udp_output_t  *u;
-    ngx_mc_udp_source_t  *s;
+    ngx_mc_handover_t  *ho, taken;
+
+    ho = NULL;
+
+    if (ngx_mc_handover_take(ep, &taken) == NGX_OK) {
+        ho = &taken;
+
+        if (ngx_mc_udp_check(ep, ho->fd) != NGX_OK) {
+            (void) ngx_close_socket(ho->fd);
+            ho->fd = (ngx_socket_t) -1;
+        }
+    }
 
     if (ep->def->direction == NGX_MC_OUTPUT) {
+        ngx_mc_udp_open_out(ep, ho);
+
+    } else {
+        ngx_mc_udp_open_in(ep, ho);
+    }
+}
+
+
+/* "ho" is NULL, or from the process that had the endpoint: its socket, if
+   that can be used */
+
+static void
+ngx_mc_udp_open_out(ngx_mc_endpoint_t *ep, ngx_mc_handover_t *ho)
+{
+    ngx_socket_t                fd;
+    ngx_mc_udp_output_t        *u;
+    ngx_mc_udp_output_state_t   state;
+
+    u = ep->data;
+    fd = (ngx_socket_t) -1;
+
+    if (ho && ho->size == sizeof(ngx_mc_udp_output_state_t)) {
+
+        /* receivers see one sender, whatever comes of the socket */
+
+        ngx_memcpy(&state, ho->state, sizeof(ngx_mc_udp_output_state_t));
+
+        u->seq = state.seq;
+        u->ssrc = state.ssrc;
+        u->timestamp = state.timestamp;
+        u->shift = state.shift;
+        u->origin = state.origin;
+        u->timed = (state.timed != 0);
+        u->media = (state.media != 0);
+
+        fd = ho->fd;
+    }
+
+    if (fd != (ngx_socket_t) -1) {
+        u->gso = (state.gso != 0);
+
+    } else {
+
+        if (ho) {
+            ngx_mc_handover_refuse(ep, ho);
+            ho = NULL;
+        }
 
         fd = ngx_mc_udp_open_output(ep);
 
         if (fd == (ngx_socket_t) -1) {
             return;
         }
+    }
 
-        u = ep->data;
+    u->fd = fd;
+    u->failing = 0;
+    u->refused = 0;
+    u->reported = 0;
+    u->broken = 0;
 
-        u->fd = fd;
-        u->failing = 0;
-        u->refused = 0;
-        u->reported = 0;
-        u->broken = 0;
-
-        ngx_mc_endpoint_up(ep, ep->sockaddr, ep->socklen);
-
+    if (ho && ho->connected_at) {
+        ngx_mc_endpoint_resume(ep, ep->sockaddr, ep->socklen,
+                               ho->connected_at);
         return;
     }
 
-    fd = ngx_mc_udp_open_source(ep, &ifindex);
+    ngx_mc_endpoint_up(ep, ep->sockaddr, ep->socklen);
+}
 
-    if (fd == (ngx_socket_t) -1) {
-        return;
+
+static void
+ngx_mc_udp_open_in(ngx_mc_endpoint_t *ep, ngx_mc_handover_t *ho)
+{
+    ngx_event_t          *rev;
+    ngx_uint_t            ifindex;
+    ngx_socket_t          fd;
+    ngx_connection_t     *c;
+    ngx_mc_udp_source_t  *s;
+
+    s = ep->data;
+
+    s->sender_len = 0;
+    s->aside = 0;
+
+    if (ho && (ho->fd == (ngx_socket_t) -1
+               || ngx_mc_udp_recv_restore(s, ho) != NGX_OK))
+    {
+        ngx_mc_handover_refuse(ep, ho);
+        ho = NULL;
+    }
+
+    if (ho) {
+        fd = ho->fd;
+
+    } else {
+        fd = ngx_mc_udp_open_source(ep, &ifindex);
+
+        if (fd == (ngx_socket_t) -1) {
+            return;
+        }
+
+        s->ifindex = ifindex;
+        s->overflows = 0;
+        s->emptied = ngx_mc_now();
     }
 
     c = ngx_get_connection(fd, ep->log);
@@ -214,12 +307,16 @@ ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
     if (c == NULL) {
         (void) ngx_close_socket(fd);
 
+        if (ho) {
+            ho->fd = (ngx_socket_t) -1;
+            ngx_mc_udp_forget(s);
+            ngx_mc_handover_refuse(ep, ho);
+        }
+
         ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
                                "worker_connections are not enough");
         return;
     }
-
-    s = ep->data;
 
     rev = c->read;
     rev->log = ep->log;
@@ -230,17 +327,24 @@ ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
 
     c->data = s;
 
-    s->ifindex = ifindex;
-    s->overflows = 0;
-    s->sender_len = 0;
-    s->aside = 0;
-    s->emptied = ngx_mc_now();
     s->connection = c;
 
     if (ngx_add_event(rev, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+
+        if (ho) {
+            ho->fd = (ngx_socket_t) -1;
+            ngx_mc_handover_refuse(ep, ho);
+        }
+
         ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED,
                                "the socket could not be added to the poll "
                                "set");
+        return;
+    }
+
+    if (s->up) {
+        ngx_mc_endpoint_resume(ep, &s->peer.sockaddr, s->peer_len,
+                               ho->connected_at);
         return;
     }
 
@@ -266,7 +370,13 @@ ngx_mc_udp_close(ngx_mc_endpoint_t *ep)
             ngx_mc_rtp_pace_close(u->pace);
         }
 
-        (void) ngx_close_socket(u->fd);
+        if (ngx_mc_handover_wanted(ep)) {
+            ngx_mc_udp_give_output(u);
+
+        } else {
+            (void) ngx_close_socket(u->fd);
+        }
+
         u->fd = (ngx_socket_t) -1;
 
         return;
@@ -280,6 +390,80 @@ ngx_mc_udp_close(ngx_mc_endpoint_t *ep)
 
     ngx_mc_pulse_stop(&s->pulse);
 
+    if (ngx_mc_handover_wanted(ep)) {
+        ngx_mc_udp_give_source(s);
+
+    } else {
+        ngx_close_connection(s->connection);
+    }
+
+    s->connection = NULL;
+
+    ngx_mc_udp_forget(s);
+}
+
+
+static void
+ngx_mc_udp_give_output(ngx_mc_udp_output_t *u)
+{
+    ngx_mc_udp_output_state_t  state;
+
+    ngx_memzero(&state, sizeof(ngx_mc_udp_output_state_t));
+
+    state.origin = u->origin;
+    state.ssrc = u->ssrc;
+    state.timestamp = u->timestamp;
+    state.shift = u->shift;
+    state.seq = u->seq;
+    state.timed = u->timed;
+    state.media = u->media;
+    state.gso = u->gso;
+
+    ngx_mc_handover_give(u->endpoint, u->fd, &state,
+                         sizeof(ngx_mc_udp_output_state_t));
+}
+
+
+static void
+ngx_mc_udp_give_source(ngx_mc_udp_source_t *s)
+{
+    size_t             size;
+    u_char             state[NGX_MC_HANDOVER_STATE];
+    ngx_event_t       *rev;
+    ngx_connection_t  *c;
+
+    c = s->connection;
+    rev = c->read;
+
+    size = ngx_mc_udp_recv_save(s, state);
+
+    /*
+     * The poll set would keep the socket for as long as anybody has it open,
+     * and tell of an event that is gone.
+     */
+
+    if (rev->active && ngx_del_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
+        ngx_close_connection(c);
+        return;
+    }
+
+    if (rev->posted) {
+        ngx_delete_posted_event(rev);
+    }
+
+    rev->closed = 1;
+    c->write->closed = 1;
+
+    ngx_mc_handover_give(s->endpoint, c->fd, state, size);
+
+    ngx_free_connection(c);
+    c->fd = (ngx_socket_t) -1;
+}
+
+
+static void
+ngx_mc_udp_forget(ngx_mc_udp_source_t *s)
+{
     if (s->silence.timer_set) {
         ngx_del_timer(&s->silence);
     }
@@ -288,9 +472,6 @@ ngx_mc_udp_close(ngx_mc_endpoint_t *ep)
         ngx_mc_rtp_reorder_reset(s->reorder);
     }
 
-    ngx_close_connection(s->connection);
-
-    s->connection = NULL;
     s->peer_len = 0;
     s->up = 0;
 }
