@@ -26,8 +26,7 @@
 /* us: who has not come by then does not come, and the port is needed */
 #define NGX_MC_HANDOVER_STALE    2000000
 
-/* us: longer than a process needs between telling the time of a message and
-   sending it */
+/* us: what has not been asked for by then is looked through by sweep() */
 #define NGX_MC_HANDOVER_SETTLED  1000000
 
 
@@ -35,6 +34,7 @@ typedef struct {
     uint32_t                magic;
     uint32_t                nrecords;
     int64_t                 time;          /* us */
+    int64_t                 move;          /* us: names the one occasion */
     u_char                  flow[NGX_MC_NAME_LEN + 1];
 } ngx_mc_handover_head_t;
 
@@ -61,6 +61,7 @@ typedef struct {
     size_t                  size;
     ngx_uint_t              nfds;
     ngx_uint_t              ntaken;
+    ngx_uint_t              arrived;       /* at who runs its flow */
     int                     fds[NGX_MC_HANDOVER_FDS];  /* -1: taken */
     uint64_t                data[1];
 } ngx_mc_handover_message_t;
@@ -68,19 +69,20 @@ typedef struct {
 
 static ngx_uint_t ngx_mc_handover_has_line(ngx_str_t *text,
     ngx_str_t *line);
+static void ngx_mc_handover_post(void);
 static void ngx_mc_handover_abandon(ngx_err_t err);
 static void ngx_mc_handover_receive(ngx_uint_t n);
 static ngx_int_t ngx_mc_handover_read(ngx_uint_t n);
 static ngx_int_t ngx_mc_handover_check(u_char *p, size_t size,
     ngx_uint_t nfds);
-static void ngx_mc_handover_settle(ngx_mc_flow_t *flow);
-static ngx_err_t ngx_mc_handover_send(ngx_uint_t n, void *data, size_t size,
-    int *fds, ngx_uint_t nfds);
+static void ngx_mc_handover_arrived(ngx_mc_flow_t *flow);
+static void ngx_mc_handover_settle(void);
+static ngx_err_t ngx_mc_handover_send(ngx_mc_flow_entry_t *entry, void *data,
+    size_t size, int *fds, ngx_uint_t nfds);
 static ngx_mc_handover_record_t *ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
     ngx_mc_handover_message_t **message, ngx_uint_t *n);
 static void ngx_mc_handover_drop(ngx_mc_handover_message_t *m);
 static void ngx_mc_handover_close(int *fds, ngx_uint_t nfds);
-static ngx_uint_t ngx_mc_handover_queue(ngx_mc_flow_entry_t *entry);
 static ngx_uint_t ngx_mc_handover_old(void);
 static uint64_t ngx_mc_handover_hash(ngx_str_t *text);
 
@@ -212,7 +214,7 @@ ngx_mc_handover_exit_process(void)
     /* what this process has received and not used is for its successor */
 
     if (ngx_mc_handover_n && !ngx_terminate) {
-        ngx_mc_handover_settle(NULL);
+        ngx_mc_handover_settle();
     }
 }
 
@@ -220,7 +222,9 @@ ngx_mc_handover_exit_process(void)
 void
 ngx_mc_handover_sweep(void)
 {
-    ngx_uint_t  i;
+    int64_t            now;
+    ngx_uint_t         i;
+    ngx_atomic_uint_t  sent;
 
     if (ngx_mc_handover_n == 0) {
         return;
@@ -228,23 +232,38 @@ ngx_mc_handover_sweep(void)
 
     if (!ngx_mc_handover_old()) {
 
-        /* those of workers that are no more, after a change of their number,
-           have somebody too */
+        now = 0;
 
         for (i = 0; i < ngx_mc_handover_n; i++) {
 
-            if ((i == ngx_worker % ngx_mc_handover_n
-                 || i % ngx_mc_handover_workers == ngx_worker)
-                && ngx_mc_registry->handover[i].sent
-                   != ngx_mc_handover_seen[i])
+            /* those of workers that are no more, after a change of their
+               number, have somebody too */
+
+            if (i != ngx_worker % ngx_mc_handover_n
+                && i % ngx_mc_handover_workers != ngx_worker)
             {
+                continue;
+            }
+
+            sent = ngx_mc_registry->handover[i].sent;
+
+            if (sent == ngx_mc_handover_seen[i]) {
+                continue;
+            }
+
+            /* who needs it finds it by itself */
+
+            now = now ? now : ngx_mc_now();
+
+            if (now - (int64_t) sent > NGX_MC_HANDOVER_SETTLED) {
                 ngx_mc_handover_receive(i);
+                ngx_mc_handover_seen[i] = sent;
             }
         }
     }
 
     if (!ngx_queue_empty(&ngx_mc_handover_inbox)) {
-        ngx_mc_handover_settle(NULL);
+        ngx_mc_handover_settle();
     }
 }
 
@@ -320,24 +339,31 @@ ngx_mc_handover_give(ngx_mc_endpoint_t *ep, ngx_socket_t fd, void *state,
     room = ngx_mc_handover_align(sizeof(ngx_mc_handover_record_t))
            + ngx_mc_handover_align(size);
 
-    if (ngx_mc_handover_flow != ep->flow
-        || ngx_mc_handover_ngiven == NGX_MC_HANDOVER_FDS
+    if (ngx_mc_handover_flow != ep->flow) {
+        ngx_mc_handover_post();
+
+        ngx_mc_handover_flow = ep->flow;
+        ep->flow->stat->moved = 0;
+        ep->flow->stat->moved_at = ngx_mc_now();
+    }
+
+    if (ngx_mc_handover_ngiven == NGX_MC_HANDOVER_FDS
         || ngx_mc_handover_size + room > NGX_MC_HANDOVER_SIZE)
     {
-        ngx_mc_handover_flush(ngx_mc_handover_flow);
+        ngx_mc_handover_post();
     }
 
     head = (ngx_mc_handover_head_t *) ngx_mc_handover_out;
 
     if (ngx_mc_handover_ngiven == 0) {
 
-        ngx_mc_handover_flow = ep->flow;
         ngx_mc_handover_size = (u_char *) ngx_mc_handover_first(head)
                                - (u_char *) head;
 
         ngx_memzero(head, ngx_mc_handover_size);
 
         head->magic = NGX_MC_HANDOVER_MAGIC;
+        head->move = ep->flow->stat->moved_at;
         ngx_memcpy(head->flow, ep->flow->name.data,
                    ep->flow->name.len);
     }
@@ -372,7 +398,18 @@ ngx_mc_handover_give(ngx_mc_endpoint_t *ep, ngx_socket_t fd, void *state,
 void
 ngx_mc_handover_flush(ngx_mc_flow_t *flow)
 {
+    if (ngx_mc_handover_flow == flow) {
+        ngx_mc_handover_post();
+        ngx_mc_handover_flow = NULL;
+    }
+}
+
+
+static void
+ngx_mc_handover_post(void)
+{
     ngx_err_t                err;
+    ngx_mc_flow_stat_t      *st;
     ngx_mc_flow_entry_t     *entry;
     ngx_mc_handover_head_t  *head;
 
@@ -380,26 +417,31 @@ ngx_mc_handover_flush(ngx_mc_flow_t *flow)
         return;
     }
 
+    st = ngx_mc_handover_flow->stat;
+
     head = (ngx_mc_handover_head_t *) ngx_mc_handover_out;
     head->time = ngx_mc_now();
 
     entry = ngx_mc_registry_find(ngx_mc_registry_current(), head->flow,
                                  ngx_strlen(head->flow));
 
-    err = entry ? ngx_mc_handover_send(ngx_mc_handover_queue(entry), head,
-                                       ngx_mc_handover_size,
+    /* told before it is sent, so that nobody opens what is on its way */
+
+    st->moved++;
+
+    err = entry ? ngx_mc_handover_send(entry, head, ngx_mc_handover_size,
                                        ngx_mc_handover_given,
                                        ngx_mc_handover_ngiven)
                 : NGX_ENOENT;
 
     if (err) {
+        st->moved--;
         ngx_mc_handover_abandon(err);
     }
 
     ngx_mc_handover_close(ngx_mc_handover_given, ngx_mc_handover_ngiven);
 
     ngx_mc_handover_ngiven = 0;
-    ngx_mc_handover_flow = NULL;
 }
 
 
@@ -432,40 +474,40 @@ ngx_mc_handover_abandon(ngx_err_t err)
 ngx_int_t
 ngx_mc_handover_take(ngx_mc_endpoint_t *ep, ngx_mc_handover_t *ho)
 {
-    ngx_uint_t                  i, n;
-    ngx_mc_flow_entry_t        *entry;
+    ngx_uint_t                  i;
+    ngx_mc_flow_stat_t         *st;
     ngx_mc_handover_record_t   *rec;
     ngx_mc_handover_message_t  *m;
+
+    st = ep->flow->stat;
 
     if (ngx_mc_handover_n == 0) {
         return NGX_DECLINED;
     }
 
+    if (st->moved) {
+
+        ngx_mc_handover_arrived(ep->flow);
+
+        if (st->moved) {
+
+            if (st->moved_queue < ngx_mc_handover_n) {
+                ngx_mc_handover_receive(st->moved_queue);
+                ngx_mc_handover_arrived(ep->flow);
+            }
+
+            if (st->moved
+                && ngx_mc_now() - st->moved_at > NGX_MC_HANDOVER_STALE)
+            {
+                st->moved = 0;
+            }
+        }
+    }
+
     rec = ngx_mc_handover_find(ep, &m, &i);
 
     if (rec == NULL) {
-
-        entry = ngx_mc_registry_find(ngx_mc_registry_current(),
-                                     ep->flow->name.data,
-                                     ep->flow->name.len);
-        if (entry == NULL) {
-            return NGX_DECLINED;
-        }
-
-        n = ngx_mc_handover_queue(entry);
-
-        if (ngx_mc_registry->handover[n].sent == ngx_mc_handover_seen[n]) {
-            return NGX_DECLINED;
-        }
-
-        ngx_mc_handover_receive(n);
-        ngx_mc_handover_settle(ep->flow);
-
-        rec = ngx_mc_handover_find(ep, &m, &i);
-
-        if (rec == NULL) {
-            return NGX_DECLINED;
-        }
+        return st->moved ? NGX_AGAIN : NGX_DECLINED;
     }
 
     ho->fd = m->fds[i];
@@ -503,6 +545,36 @@ ngx_mc_handover_refuse(ngx_mc_endpoint_t *ep, ngx_mc_handover_t *ho)
 }
 
 
+/* what there is in the inbox for a flow that this process runs */
+
+static void
+ngx_mc_handover_arrived(ngx_mc_flow_t *flow)
+{
+    ngx_queue_t                *q;
+    ngx_mc_handover_head_t     *head;
+    ngx_mc_handover_message_t  *m;
+
+    for (q = ngx_queue_head(&ngx_mc_handover_inbox);
+         q != ngx_queue_sentinel(&ngx_mc_handover_inbox);
+         q = ngx_queue_next(q))
+    {
+        m = ngx_queue_data(q, ngx_mc_handover_message_t, queue);
+        head = (ngx_mc_handover_head_t *) m->data;
+
+        if (!m->arrived
+            && head->move == flow->stat->moved_at
+            && ngx_strcmp(head->flow, flow->stat->name) == 0)
+        {
+            m->arrived = 1;
+
+            if (flow->stat->moved) {
+                flow->stat->moved--;
+            }
+        }
+    }
+}
+
+
 /* one of a flow that this process runs */
 
 static ngx_mc_handover_record_t *
@@ -529,7 +601,8 @@ ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
         m = ngx_queue_data(q, ngx_mc_handover_message_t, queue);
         head = (ngx_mc_handover_head_t *) m->data;
 
-        if (now - head->time > NGX_MC_HANDOVER_STALE
+        if (!m->arrived
+            || now - head->time > NGX_MC_HANDOVER_STALE
             || ngx_strcmp(head->flow, ep->flow->stat->name) != 0)
         {
             continue;
@@ -561,17 +634,7 @@ ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
 static void
 ngx_mc_handover_receive(ngx_uint_t n)
 {
-    ngx_atomic_uint_t  sent;
-
-    sent = ngx_mc_registry->handover[n].sent;
-
     while (ngx_mc_handover_read(n) == NGX_OK) { /* void */ }
-
-    /* told before it is sent: what was told a moment ago may yet come */
-
-    if (ngx_mc_now() - (int64_t) sent > NGX_MC_HANDOVER_SETTLED) {
-        ngx_mc_handover_seen[n] = sent;
-    }
 }
 
 
@@ -660,6 +723,7 @@ ngx_mc_handover_read(ngx_uint_t n)
     m->size = size;
     m->nfds = nfds;
     m->ntaken = 0;
+    m->arrived = 0;
     ngx_memcpy(m->fds, fds, nfds * sizeof(int));
     ngx_memcpy(m->data, ngx_mc_handover_in, size);
 
@@ -731,16 +795,14 @@ ngx_mc_handover_check(u_char *p, size_t size, ngx_uint_t nfds)
 
 
 /*
- * What is in the inbox: kept for flows that run here or soon will ("flow"
- * does), sent to the worker that it is meant for, or closed.
+ * What is in the inbox: kept for endpoints of flows that run here, put back
+ * for whoever claims the flow, or closed.
  */
 
 static void
-ngx_mc_handover_settle(ngx_mc_flow_t *flow)
+ngx_mc_handover_settle(void)
 {
     int64_t                     now;
-    ngx_uint_t                  old;
-    ngx_pid_t                   pid;
     ngx_queue_t                *q, *next;
     ngx_mc_flow_entry_t        *entry;
     ngx_mc_generation_t        *gen;
@@ -748,7 +810,6 @@ ngx_mc_handover_settle(ngx_mc_flow_t *flow)
     ngx_mc_handover_message_t  *m;
 
     now = ngx_mc_now();
-    old = ngx_mc_handover_old();
     gen = ngx_mc_registry_current();
 
     for (q = ngx_queue_head(&ngx_mc_handover_inbox);
@@ -766,23 +827,20 @@ ngx_mc_handover_settle(ngx_mc_flow_t *flow)
             continue;
         }
 
-        pid = (ngx_pid_t) entry->stat->pid;
-
-        if ((flow && flow->stat == entry->stat)
-            || pid == ngx_pid
-            || (pid == 0 && !old && entry->hint == ngx_worker))
-        {
+        if (entry->stat->pid == (ngx_atomic_uint_t) ngx_pid) {
             continue;
         }
 
-        if (m->ntaken) {
-            /* what is left is of no endpoint */
+        if (m->arrived) {
+
+            /* the flow has left again, and with it the endpoints that took
+               theirs */
+
             ngx_mc_handover_drop(m);
             continue;
         }
 
-        if (ngx_mc_handover_send(ngx_mc_handover_queue(entry), m->data,
-                                 m->size, m->fds, m->nfds)
+        if (ngx_mc_handover_send(entry, m->data, m->size, m->fds, m->nfds)
             == 0)
         {
             ngx_mc_handover_drop(m);
@@ -792,10 +850,11 @@ ngx_mc_handover_settle(ngx_mc_flow_t *flow)
 
 
 static ngx_err_t
-ngx_mc_handover_send(ngx_uint_t n, void *data, size_t size, int *fds,
-    ngx_uint_t nfds)
+ngx_mc_handover_send(ngx_mc_flow_entry_t *entry, void *data, size_t size,
+    int *fds, ngx_uint_t nfds)
 {
     ssize_t          rc;
+    ngx_uint_t       n;
     struct iovec     iov;
     struct msghdr    msg;
     struct cmsghdr  *cmsg;
@@ -816,7 +875,12 @@ ngx_mc_handover_send(ngx_uint_t n, void *data, size_t size, int *fds,
     cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
     ngx_memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
 
+    /* the worker that is meant to run the flow has no other to fear there */
+
+    n = entry->hint % ngx_mc_handover_n;
+
     ngx_mc_registry->handover[n].sent = ngx_mc_now();
+    entry->stat->moved_queue = n;
     ngx_memory_barrier();
 
     do {
@@ -850,13 +914,6 @@ ngx_mc_handover_close(int *fds, ngx_uint_t nfds)
                           "close() of a handover failed");
         }
     }
-}
-
-
-static ngx_uint_t
-ngx_mc_handover_queue(ngx_mc_flow_entry_t *entry)
-{
-    return entry->hint % ngx_mc_handover_n;
 }
 
 

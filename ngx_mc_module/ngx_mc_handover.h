@@ -46,7 +46,8 @@ void ngx_mc_handover_init_module(ngx_cycle_t *cycle);
 void ngx_mc_handover_init_process(void);
 void ngx_mc_handover_exit_process(void);
 
-/* every 100 ms: closes what nobody has taken, passes on what is not ours */
+/* every 100 ms, and after flows were claimed: puts back what is not ours,
+   closes what nobody has taken */
 void ngx_mc_handover_sweep(void);
 
 
@@ -64,7 +65,9 @@ void ngx_mc_handover_give(ngx_mc_endpoint_t *ep, ngx_socket_t fd,
 void ngx_mc_handover_flush(ngx_mc_flow_t *flow);
 
 /*
- * For a type's open(): NGX_DECLINED if there is nothing.  Else the descriptor
+ * For a type's open(): NGX_DECLINED if there is nothing; NGX_AGAIN if there
+ * is, but another process has just looked through it: that takes milliseconds,
+ * ngx_mc_endpoint_failed() with ADDRESS_IN_USE.  Else the descriptor
  * is the type's, to check it before use; if it was connected, then
  * ngx_mc_endpoint_resume() or ngx_mc_handover_refuse() comes next.
  */

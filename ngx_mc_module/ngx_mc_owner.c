@@ -357,8 +357,6 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         ngx_mc_owner_inherit();
     }
 
-    ngx_mc_handover_sweep();
-
     if (ngx_mc_owner_leaving && ngx_queue_empty(&ngx_mc_flows)) {
         return;
     }
@@ -576,6 +574,8 @@ ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what)
             ngx_mc_owner_claim(gen, i);
         }
     }
+
+    ngx_mc_handover_sweep();
 }
 
 

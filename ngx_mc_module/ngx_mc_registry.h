@@ -180,6 +180,11 @@ struct ngx_mc_flow_stat_s {
     uint32_t                running;           /* generation it runs */
     uint32_t                exiting;           /* its owner is leaving */
     int64_t                 started_at;        /* ms since epoch, 0: null */
+
+    /* sockets on their way to the next owner, see ngx_mc_handover.h */
+    uint32_t                moved;             /* messages */
+    uint32_t                moved_queue;       /* where they are */
+    int64_t                 moved_at;          /* us */
 };
 
 

@@ -181,11 +181,21 @@ ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
 static void
 ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
 {
+    ngx_int_t           rc;
     ngx_mc_handover_t  *ho, taken;
 
     ho = NULL;
 
-    if (ngx_mc_handover_take(ep, &taken) == NGX_OK) {
+    rc = ngx_mc_handover_take(ep, &taken);
+
+    if (rc == NGX_AGAIN) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_ADDRESS_IN_USE,
+                               "the socket is on its way from another "
+                               "worker");
+        return;
+    }
+
+    if (rc == NGX_OK) {
         ho = &taken;
 
         if (ngx_mc_udp_check(ep, ho->fd) != NGX_OK) {
