@@ -744,6 +744,7 @@ ngx_mc_handover_check(u_char *p, size_t size, ngx_uint_t nfds)
 {
     size_t                     n;
     u_char                    *last;
+    int64_t                    now;
     ngx_uint_t                 i;
     ngx_mc_handover_head_t    *head;
     ngx_mc_handover_record_t  *rec;
@@ -758,10 +759,13 @@ ngx_mc_handover_check(u_char *p, size_t size, ngx_uint_t nfds)
     last = p + size;
     p += n;
 
+    now = ngx_mc_now();
+
     if (head->magic != NGX_MC_HANDOVER_MAGIC
         || nfds == 0
         || head->nrecords != nfds
-        || head->time > ngx_mc_now()
+        || head->time < 0
+        || head->time > now
         || head->flow[NGX_MC_NAME_LEN] != '\0')
     {
         return NGX_ERROR;
@@ -780,6 +784,9 @@ ngx_mc_handover_check(u_char *p, size_t size, ngx_uint_t nfds)
 
         if (rec->size > NGX_MC_HANDOVER_STATE
             || (size_t) (last - p) < ngx_mc_handover_align(rec->size)
+            || rec->bucket < 0
+            || rec->bucket_time < 0
+            || rec->bucket_time > now
             || rec->direction > NGX_MC_OUTPUT
             || rec->pipeline >= NGX_MC_PIPELINES
             || rec->name[NGX_MC_NAME_LEN] != '\0')

@@ -307,7 +307,8 @@ ngx_mc_rtp_reorder_save(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size,
 
 
 ngx_int_t
-ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size)
+ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size,
+    int64_t now)
 {
     size_t              len;
     ngx_mc_rtp_saved_t  saved;
@@ -320,7 +321,10 @@ ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p, size_t size)
 
     ngx_memcpy(&saved, p, sizeof(ngx_mc_rtp_saved_t));
 
-    if (saved.size != r->size) {
+    if (saved.size != r->size
+        || saved.last < 0 || saved.last > now
+        || saved.progress < 0 || saved.progress > now)
+    {
         return NGX_DECLINED;
     }
 

@@ -61,7 +61,7 @@ int64_t ngx_mc_rtp_reorder_deadline(ngx_mc_rtp_reorder_t *r);
 size_t ngx_mc_rtp_reorder_save(ngx_mc_rtp_reorder_t *r, u_char *p,
     size_t size, ngx_mc_rtp_emit_pt emit, void *ctx);
 ngx_int_t ngx_mc_rtp_reorder_restore(ngx_mc_rtp_reorder_t *r, u_char *p,
-    size_t size);
+    size_t size, int64_t now);
 
 /* releases all held and forgets the sender; it may be used again */
 void ngx_mc_rtp_reorder_reset(ngx_mc_rtp_reorder_t *r);

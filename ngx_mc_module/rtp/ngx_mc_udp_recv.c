@@ -236,8 +236,10 @@ ngx_mc_udp_recv_save(ngx_mc_udp_source_t *s, u_char *p)
 ngx_int_t
 ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s, ngx_mc_handover_t *ho)
 {
-    int64_t                    left;
+    int64_t                    left, now;
     ngx_mc_udp_source_state_t  state;
+
+    now = ngx_mc_now();
 
     if (ho->size < sizeof(ngx_mc_udp_source_state_t)) {
         return NGX_DECLINED;
@@ -249,7 +251,9 @@ ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s, ngx_mc_handover_t *ho)
         || (state.peer_len
             && state.peer.sockaddr.sa_family
                != s->endpoint->sockaddr->sa_family)
-        || (state.peer_len != 0) != (ho->connected_at != 0))
+        || (state.peer_len != 0) != (ho->connected_at != 0)
+        || state.emptied < 0 || state.emptied > now
+        || state.accepted < 0 || state.accepted > now)
     {
         return NGX_DECLINED;
     }
@@ -257,7 +261,8 @@ ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s, ngx_mc_handover_t *ho)
     if (s->reorder) {
         (void) ngx_mc_rtp_reorder_restore(s->reorder,
                               ho->state + sizeof(ngx_mc_udp_source_state_t),
-                              ho->size - sizeof(ngx_mc_udp_source_state_t));
+                              ho->size - sizeof(ngx_mc_udp_source_state_t),
+                              now);
     }
 
     s->emptied = state.emptied;
@@ -276,7 +281,7 @@ ngx_mc_udp_recv_restore(ngx_mc_udp_source_t *s, ngx_mc_handover_t *ho)
 
     /* it may have been sending while nobody looked */
 
-    left = s->accepted + (int64_t) s->timeout * 1000 - ngx_mc_now();
+    left = s->accepted + (int64_t) s->timeout * 1000 - now;
 
     ngx_add_timer(&s->silence,
                   left > 0 ? (ngx_msec_t) (left / 1000 + 1) : 1);

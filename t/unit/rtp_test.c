@@ -802,6 +802,148 @@ attack(void)
 }
 
 
+/* another process goes on where this one ends */
+
+static size_t
+move(u_char *saved, ngx_msec_t buffer, ngx_uint_t constant, int64_t now)
+{
+    size_t                 size;
+    ngx_mc_rtp_counters_t  counters;
+
+    size = ngx_mc_rtp_reorder_save(r, saved, NGX_MC_RTP_SAVED, emit, NULL);
+
+    is_num(ngx_mc_rtp_reorder_deadline(r) == NGX_MC_NO_TIME, 1,
+           "nothing is held after it is saved");
+
+    counters = c;
+    ngx_mc_rtp_reorder_reset(r);
+    r = ngx_mc_rtp_reorder_create(pool, buffer, constant, &c);
+    c = counters;
+
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size, now),
+           size ? NGX_OK : NGX_DECLINED, "restored");
+
+    return size;
+}
+
+
+static void
+moving(void)
+{
+    size_t      size;
+    u_char      saved[NGX_MC_RTP_SAVED];
+    ngx_uint_t  i;
+
+    begin(50, 0);
+    is_num(move(saved, 50, 0, 0), 0, "there is no sender");
+    push(65530, 0);
+    gone("65530");
+
+    /* nothing twice, nothing lost, over the wrap */
+
+    begin(50, 0);
+
+    for (i = 0; i < 40; i++) {
+        push(65530 + i, i * 1000);
+
+        if (i % 7 == 3) {
+            move(saved, 50, 0, i * 1000);
+            is_num(push(65530 + i, i * 1000), NGX_MC_RTP_DUPLICATE,
+                   "a duplicate of the last");
+            is_num(push(65530 + i - 2, i * 1000), NGX_MC_RTP_DUPLICATE,
+                   "a duplicate from before");
+        }
+    }
+
+    is_num(emitted, 40, "all");
+    is_num(steps_back, 0, "in order");
+    is_num(c.lost_packets, 0, "no loss");
+    is_num(c.packets, 40, "packets");
+    is_num(c.duplicate_packets, 12, "duplicates");
+    is_num(c.jitter, 0, "no jitter either");
+
+    /* what is held leaves, what is missing is lost */
+
+    begin(50, 0);
+    push(1, 0);
+    push(3, 1000);
+    push(5, 1000);
+    gone("1");
+    move(saved, 50, 0, 2000);
+    gone("1 3 5");
+    is_num(c.lost_packets, 2, "lost");
+    is_num(push(4, 3000), NGX_MC_RTP_LATE, "one that comes too late");
+    is_num(push(3, 3000), NGX_MC_RTP_DUPLICATE, "a duplicate");
+    push(8, 4000);
+    push(6, 5000);
+    push(7, 6000);
+    gone("1 3 5 6 7 8");
+    is_num(c.lost_packets, 2, "lost");
+    is_num(c.reordered_packets, 2, "reordered");
+
+    begin(50, 1);
+    push(1, 0);
+    push(2, 10000);
+    gone("");
+    move(saved, 50, 1, 20000);
+    gone("1 2");
+    push(3, 30000);
+    gone("1 2");
+    expire(80000);
+    gone("1 2 3");
+
+    /* another sender, and the same after a silence */
+
+    begin(50, 0);
+    push(1, 0);
+    move(saved, 50, 0, 0);
+    is_num(push_at(2, 100, 1000, 1000), NGX_MC_RTP_FOREIGN, "another SSRC");
+    is_num(push_at(2, 101, 2000, 2000), NGX_MC_RTP_RESTARTED, "goes on");
+    gone("1 100 101");
+    move(saved, 50, 0, 2000);
+    is_num(push_at(2, 60000, 2000000, 2000000), NGX_MC_RTP_RESTARTED,
+           "a restart after a silence");
+
+    /* emit() resets */
+
+    begin(50, 0);
+    push(1, 0);
+    push(3, 0);
+    push(5, 0);
+    reset_at = 2;
+    is_num(ngx_mc_rtp_reorder_save(r, saved, sizeof(saved), emit, NULL), 0,
+           "reset while it is saved");
+    is_num(packets_held, 0, "nothing is held");
+
+    /* what is of no use */
+
+    begin(100000, 0);
+    push(7, 5000);
+    size = ngx_mc_rtp_reorder_save(r, saved, sizeof(saved), emit, NULL);
+    ok(size && size <= sizeof(saved), "the largest");
+    is_num(ngx_mc_rtp_reorder_save(r, saved, size - 1, emit, NULL), 0,
+           "no room");
+
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size, 5000), NGX_DECLINED,
+           "one that has a sender");
+
+    begin(100000, 0);
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size - 1, 5000),
+           NGX_DECLINED, "cut");
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, 0, 5000), NGX_DECLINED,
+           "empty");
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size, 4999), NGX_DECLINED,
+           "of the future");
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size, 5000), NGX_OK,
+           "as it was");
+    is_num(push(7, 6000), NGX_MC_RTP_DUPLICATE, "and knows what came");
+
+    begin(50, 0);
+    is_num(ngx_mc_rtp_reorder_restore(r, saved, size, 5000), NGX_DECLINED,
+           "of another buffer");
+}
+
+
 int
 main(void)
 {
@@ -815,6 +957,7 @@ main(void)
     restart();
     ssrc();
     attack();
+    moving();
 
     ngx_mc_rtp_reorder_reset(r);
     is_num(packets_held, 0, "nothing is left");
