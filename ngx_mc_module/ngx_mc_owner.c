@@ -13,6 +13,7 @@
 #include <ngx_mc_handover.h>
 #include <ngx_mc_owner.h>
 #include <sys/eventfd.h>
+#include <dirent.h>
 
 
 /*
@@ -42,9 +43,14 @@
 #define NGX_MC_TAKE_ORPHANS 1
 #define NGX_MC_TAKE_LOST    2
 
+/* another nginx gives back all its flows at once: after so many that it still
+   has, the rest is left for the next time */
+#define NGX_MC_RETRIES      64
+
 
 static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
 static void ngx_mc_owner_leave(void);
+static ngx_uint_t ngx_mc_owner_is_quitting(void);
 static void ngx_mc_owner_slice_handler(ngx_event_t *ev);
 static void ngx_mc_owner_converge(ngx_uint_t orphans);
 static void ngx_mc_owner_update(ngx_mc_generation_t *gen);
@@ -52,6 +58,7 @@ static void ngx_mc_owner_control(void);
 static void ngx_mc_owner_retry(void);
 static ngx_uint_t ngx_mc_owner_is_old(ngx_mc_generation_t *gen);
 static void ngx_mc_owner_inherit(void);
+static void ngx_mc_owner_reclaim(void);
 static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
 static void ngx_mc_owner_start(ngx_mc_generation_t *gen,
@@ -67,6 +74,9 @@ static ngx_uint_t ngx_mc_owner_is_live(ngx_mc_generation_t *gen,
 static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
 static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
 static ngx_int_t ngx_mc_owner_open(void);
+static ngx_fd_t ngx_mc_owner_open_file(ngx_cycle_t *cycle, ngx_str_t *pid);
+static ngx_fd_t ngx_mc_owner_inherit_file(ngx_cycle_t *cycle);
+static void ngx_mc_owner_check_file(ngx_fd_t fd, ngx_log_t *log);
 static ngx_mc_flow_t *ngx_mc_owner_running(uint64_t hash);
 static ngx_uint_t ngx_mc_owner_listens(ngx_mc_flow_entry_t *entry,
     ngx_mc_endpoint_def_t *def);
@@ -82,7 +92,11 @@ static ngx_rbtree_t        ngx_mc_owned;
 static ngx_rbtree_node_t   ngx_mc_owned_sentinel;
 static ngx_queue_t         ngx_mc_flows;
 
-static u_char             *ngx_mc_lock_name;
+/* the file that is open, and what its name was last seen to lead to */
+static u_char              ngx_mc_lock_name[NGX_MAX_PATH];
+static dev_t               ngx_mc_lock_dev;
+static ino_t               ngx_mc_lock_ino;
+
 static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
 static uint32_t            ngx_mc_owner_generation;
 static ngx_atomic_uint_t   ngx_mc_owner_controlled;
@@ -91,6 +105,10 @@ static ngx_atomic_uint_t   ngx_mc_owner_controlled;
 static uint32_t            ngx_mc_owner_first;
 static ngx_uint_t          ngx_mc_owner_slice;
 static ngx_uint_t          ngx_mc_owner_leaving;
+
+/* a lock is held by a process that this master does not know */
+static ngx_uint_t          ngx_mc_owner_foreign;
+static ngx_uint_t          ngx_mc_owner_retried;
 static ngx_event_t         ngx_mc_slice_event;
 
 /* the ident of events that belong to no connection */
@@ -103,25 +121,12 @@ void
 ngx_mc_owner_init_module(ngx_cycle_t *cycle)
 {
     int                 fd;
-    size_t              len;
-    u_char             *p;
     struct stat         sb;
     ngx_core_conf_t    *ccf;
     ngx_mc_registry_t  *reg;
 
     reg = ngx_mc_registry;
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    len = ccf->pid.len + sizeof(NGX_MC_LOCK_SUFFIX);
-
-    p = ngx_pnalloc(cycle->pool, len);
-    if (p == NULL) {
-        return;
-    }
-
-    ngx_mc_lock_name = p;
-    p = ngx_cpymem(p, ccf->pid.data, ccf->pid.len);
-    ngx_memcpy(p, NGX_MC_LOCK_SUFFIX, sizeof(NGX_MC_LOCK_SUFFIX));
 
     if (reg->notify_fd == -1) {
         reg->notify_fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
@@ -140,12 +145,9 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
      */
 
     if (reg->lock_fd == -1) {
-        reg->lock_fd = open((char *) ngx_mc_lock_name,
-                            O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+        reg->lock_fd = ngx_mc_owner_open_file(cycle, &ccf->pid);
 
-        if (reg->lock_fd == -1) {
-            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                          "open() \"%s\" failed", ngx_mc_lock_name);
+        if (reg->lock_fd == NGX_INVALID_FILE) {
             return;
         }
     }
@@ -165,6 +167,8 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
                       "fchown() \"%s\" failed", ngx_mc_lock_name);
     }
+
+    ngx_mc_owner_check_file(fd, cycle->log);
 }
 
 
@@ -273,6 +277,11 @@ ngx_mc_owner_notify_handler(ngx_event_t *rev)
         return;
     }
 
+    if (ngx_mc_owner_is_quitting()) {
+        ngx_mc_owner_release_all();
+        return;
+    }
+
     ngx_mc_owner_converge(0);
     ngx_mc_owner_control();
     ngx_mc_owner_retry();
@@ -331,11 +340,30 @@ ngx_mc_owner_leave(void)
 }
 
 
+/*
+ * Whether this worker leaves without a successor.  A request may keep it for
+ * long: it must not take again what it, or another, has given up for the
+ * workers of another master.
+ */
+
+static ngx_uint_t
+ngx_mc_owner_is_quitting(void)
+{
+    return (ngx_mc_owner_leaving
+            && ngx_mc_registry->quit == ngx_mc_registry->generation);
+}
+
+
 static void
 ngx_mc_owner_slice_handler(ngx_event_t *ev)
 {
     ngx_queue_t    *q, *next;
     ngx_mc_flow_t  *flow;
+
+    if (ngx_mc_owner_is_quitting()) {
+        ngx_mc_owner_release_all();
+        return;
+    }
 
     for (q = ngx_queue_head(&ngx_mc_flows);
          q != ngx_queue_sentinel(&ngx_mc_flows);
@@ -353,8 +381,16 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         ngx_mc_owner_slice = 0;
         ngx_mc_owner_converge(1);
 
+        if (ngx_worker == 0
+            && !ngx_mc_owner_leaving
+            && ngx_mc_lock_fd != NGX_INVALID_FILE)
+        {
+            ngx_mc_owner_check_file(ngx_mc_lock_fd, ev->log);
+        }
+
     } else {
         ngx_mc_owner_inherit();
+        ngx_mc_owner_reclaim();
     }
 
     if (ngx_mc_owner_leaving && ngx_queue_empty(&ngx_mc_flows)) {
@@ -537,6 +573,54 @@ ngx_mc_owner_inherit(void)
 
 
 /*
+ * Flows of another master's workers, during a binary upgrade: these cannot
+ * wake us when they give them back.
+ */
+
+static void
+ngx_mc_owner_reclaim(void)
+{
+    ngx_uint_t            n, declined;
+    ngx_mc_flow_entry_t  *entry;
+    ngx_mc_generation_t  *gen;
+
+    gen = ngx_mc_registry_current();
+
+    if (!ngx_mc_owner_foreign
+        || ngx_mc_owner_leaving
+        || gen == NULL
+        || gen->number != ngx_mc_owner_generation
+        || ngx_mc_lock_fd == NGX_INVALID_FILE)
+    {
+        return;
+    }
+
+    ngx_mc_owner_foreign = 0;
+    declined = 0;
+
+    for (n = 0; n < gen->nflows && declined < NGX_MC_RETRIES; n++) {
+
+        if (++ngx_mc_owner_retried >= gen->nflows) {
+            ngx_mc_owner_retried = 0;
+        }
+
+        entry = &gen->flows[ngx_mc_owner_retried];
+
+        if (entry->group != ngx_mc_owner_retried
+            || entry->hint != ngx_worker
+            || entry->stat->pid)
+        {
+            continue;
+        }
+
+        ngx_mc_owner_claim(gen, ngx_mc_owner_retried);
+
+        declined = ngx_mc_owner_running(entry->hash) ? 0 : declined + 1;
+    }
+}
+
+
+/*
  * A reload has started new workers, which flows are for from then on: into an
  * old one comes only what shares a port with a flow that stays there.
  */
@@ -625,6 +709,10 @@ ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
 
             if (shares) {
                 continue;
+            }
+
+            if (entry->stat->pid == 0) {
+                ngx_mc_owner_foreign = 1;
             }
 
             goto unlock;
@@ -1001,6 +1089,179 @@ ngx_mc_owner_open(void)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_fd_t
+ngx_mc_owner_open_file(ngx_cycle_t *cycle, ngx_str_t *pid)
+{
+    ngx_fd_t     fd;
+    struct stat  sb;
+
+    fd = NGX_INVALID_FILE;
+
+    if (ngx_inherited) {
+        fd = ngx_mc_owner_inherit_file(cycle);
+    }
+
+    if (fd == NGX_INVALID_FILE) {
+
+        if (pid->len + sizeof(NGX_MC_LOCK_SUFFIX) > NGX_MAX_PATH) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
+                          "the name of the pid file is too long");
+            return NGX_INVALID_FILE;
+        }
+
+        ngx_sprintf(ngx_mc_lock_name, "%V%s%Z", pid, NGX_MC_LOCK_SUFFIX);
+
+        fd = open((char *) ngx_mc_lock_name,
+                  O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+
+        if (fd == -1) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                          "open() \"%s\" failed", ngx_mc_lock_name);
+            return NGX_INVALID_FILE;
+        }
+    }
+
+    if (fstat(fd, &sb) == 0) {
+        ngx_mc_lock_dev = sb.st_dev;
+        ngx_mc_lock_ino = sb.st_ino;
+    }
+
+    return fd;
+}
+
+
+/*
+ * In a binary upgrade both masters need the very same file, or they would
+ * have two sets of locks.  Its name may have been deleted by now or lead to
+ * another file, and the configuration may name another pid file: so it is
+ * taken from among the descriptors of the old master, which is our parent, as
+ * nginx does not daemonize in an upgrade.
+ */
+
+static ngx_fd_t
+ngx_mc_owner_inherit_file(ngx_cycle_t *cycle)
+{
+    DIR            *dir;
+    size_t          len;
+    u_char          name[sizeof("/proc//fd/") + 2 * NGX_INT64_LEN];
+    u_char          path[NGX_MAX_PATH], *last;
+    ssize_t         n;
+    ngx_fd_t        fd;
+    ngx_pid_t       pid;
+    ngx_err_t       err;
+    struct stat     sb;
+    struct dirent  *de;
+
+    static char     deleted[] = " (deleted)";
+
+    pid = ngx_getppid();
+    fd = NGX_INVALID_FILE;
+    err = 0;
+
+    ngx_sprintf(name, "/proc/%P/fd%Z", pid);
+
+    dir = opendir((char *) name);
+    if (dir == NULL) {
+        err = ngx_errno;
+        goto failed;
+    }
+
+    while (fd == NGX_INVALID_FILE && (de = readdir(dir)) != NULL) {
+
+        if (ngx_strlen(de->d_name) > NGX_INT64_LEN) {
+            continue;
+        }
+
+        ngx_sprintf(name, "/proc/%P/fd/%s%Z", pid, de->d_name);
+
+        n = readlink((char *) name, (char *) path, NGX_MAX_PATH - 1);
+        if (n <= 0) {
+            continue;
+        }
+
+        last = path + n;
+        len = sizeof(deleted) - 1;
+
+        if ((size_t) n > len && ngx_memcmp(last - len, deleted, len) == 0) {
+            last -= len;
+        }
+
+        *last = '\0';
+        len = sizeof(NGX_MC_LOCK_SUFFIX) - 1;
+
+        if ((size_t) (last - path) <= len
+            || ngx_memcmp(last - len, NGX_MC_LOCK_SUFFIX, len) != 0
+            || stat((char *) name, &sb) == -1
+            || !S_ISREG(sb.st_mode))
+        {
+            continue;
+        }
+
+        fd = open((char *) name, O_RDWR|O_CLOEXEC);
+        if (fd == -1) {
+            err = ngx_errno;
+        }
+    }
+
+    (void) closedir(dir);
+
+    if (fd != NGX_INVALID_FILE) {
+        ngx_memcpy(ngx_mc_lock_name, path, last - path + 1);
+        return fd;
+    }
+
+failed:
+
+    ngx_log_error(NGX_LOG_WARN, cycle->log, err,
+                  "no lock file of the running nginx %P was found, the one "
+                  "beside the pid file is used", pid);
+
+    return NGX_INVALID_FILE;
+}
+
+
+/*
+ * Locks in a file that has lost its name still hold, but another nginx that
+ * is started with this pid file would not see them.
+ */
+
+static void
+ngx_mc_owner_check_file(ngx_fd_t fd, ngx_log_t *log)
+{
+    struct stat  own, named;
+
+    if (fstat(fd, &own) == -1) {
+        return;
+    }
+
+    if (stat((char *) ngx_mc_lock_name, &named) == -1) {
+
+        if (ngx_errno != NGX_ENOENT && ngx_errno != NGX_ENOTDIR) {
+            return;
+        }
+
+        named.st_dev = 0;
+        named.st_ino = 0;
+    }
+
+    if (named.st_dev == ngx_mc_lock_dev && named.st_ino == ngx_mc_lock_ino) {
+        return;
+    }
+
+    ngx_mc_lock_dev = named.st_dev;
+    ngx_mc_lock_ino = named.st_ino;
+
+    if (named.st_dev == own.st_dev && named.st_ino == own.st_ino) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "lock file \"%s\" was %s, flows keep to the one that is "
+                  "open", ngx_mc_lock_name,
+                  named.st_ino ? "replaced" : "deleted");
 }
 
 

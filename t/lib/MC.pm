@@ -74,7 +74,9 @@ C<flows>, text inside the configuration template, or C<conf>, a whole
 configuration.  C<main> and C<http_conf> are added at the main level and
 inside server{}.  C<workers> (1), C<control> (mc_status control=on), C<http>
 (1), C<log> (info), C<events>, C<user> (www-data, when root), C<files>, a hash
-of files written to the prefix first, C<start> (1).
+of files written to the prefix first, C<start> (1).  C<daemon> (0): nginx is
+not a child of the test, and hears the signals of a binary upgrade, which it
+does not with "daemon off".
 
 =cut
 
@@ -84,8 +86,8 @@ sub new {
     my $self = bless {
         workers => 1, http => 1, log => 'info', start => 1, control => 0,
         main => '', http_conf => '', events => '', user => 'www-data',
-        %args,
-        ports => {}, procs => [], allowed => [], seq => 0, runs => 0,
+        daemon => 0, %args,
+        ports => {}, masters => [], procs => [], allowed => [], seq => 0, runs => 0,
     }, $class;
 
     # inside a user namespace there is only one user
@@ -177,7 +179,13 @@ sub config_text {
 
     my $globals = '';
     $globals .= "load_module $c{so};\n";
-    $globals .= "daemon off;\n";
+    $globals .= $c{daemon} ? "daemon on;\n" : "daemon off;\n";
+
+    # the master of a binary upgrade gets nothing else of the environment
+
+    $globals .= "env LD_PRELOAD;\nenv ASAN_OPTIONS;\nenv UBSAN_OPTIONS;\n"
+        if $c{daemon} && $c{asan};
+
     $globals .= "user $c{user};\n" if $> == 0 && $c{user};
     $globals .= "pid $c{dir}/nginx.pid;\n";
     $globals .= "error_log $c{dir}/error.log $c{log};\n";
@@ -262,6 +270,15 @@ sub start {
         },
         $self->{nginx}, '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf");
 
+    if ($self->{daemon}) {
+        my $parent = delete $self->{pid};
+
+        $self->poll(sub { waitpid($parent, WNOHANG) == $parent }, 15, 0.01);
+        $self->poll(sub { $self->{pid} = $self->_pid_file('nginx.pid') },
+                    5, 0.01)
+            unless $?;
+    }
+
     my $ok = $self->poll(sub {
         return 'gone' if !$self->_master_alive;
         return '' unless $self->worker_pids >= $self->{workers};
@@ -287,6 +304,12 @@ sub _master_alive {
 
     return 0 unless $self->{pid};
 
+    if ($self->{daemon}) {
+        return 1 if alive($self->{pid});
+        delete $self->{pid};
+        return 0;
+    }
+
     if (waitpid($self->{pid}, WNOHANG) == $self->{pid}) {
         $self->{exit} = $?;
         delete $self->{pid};
@@ -308,7 +331,7 @@ sub stop {
     unless ($self->poll(sub { !$self->_master_alive }, 15, 0.01)) {
         fail('nginx stops');
         kill 'KILL', $self->worker_pids(1), $self->{pid};
-        waitpid $self->{pid}, 0;
+        waitpid $self->{pid}, 0 unless $self->{daemon};
         delete $self->{pid};
     }
 
@@ -335,6 +358,78 @@ sub reload {
 
     return ($exit, $out);
 }
+
+=head2 upgrade(%args), master(pid), MC::alive(pid)
+
+C<upgrade> takes what C<new> takes, writes the configuration, sends USR2 and
+waits until the workers of a second master run, which all methods are about
+from then on.  It answers HTTP on another port, so that one knows whom one
+asks.  Returns its pid and that of the old one; C<master> goes over to
+another one that is still there.  With C<daemon> only.
+
+=cut
+
+sub upgrade {
+    my ($self, %args) = @_;
+
+    my $old = $self->{pid};
+
+    unless (grep { $_->{pid} == $old } @{ $self->{masters} }) {
+        push @{ $self->{masters} },
+            { pid => $old, http => $self->port('http') };
+    }
+
+    delete $self->{ports}{http};
+    $self->write_conf(%args);
+
+    kill 'USR2', $old;
+
+    my $new;
+
+    $self->poll(sub {
+        $new = $self->_pid_file('nginx.pid');
+        $new && $new != $old
+            && $self->_pid_file('nginx.pid.oldbin') == $old;
+    }, 15, 0.01) or croak 'no new master: ' . $self->_tail;
+
+    push @{ $self->{masters} },
+        { pid => $new, http => $self->port('http') };
+
+    $self->{pid} = $new;
+
+    $self->poll(sub {
+        return 0 unless $self->worker_pids >= $self->{workers};
+        return 1 unless $self->{http};
+        return $self->get('')->{status} == 200;
+    }, 15, 0.01) or croak 'the new master does not answer: ' . $self->_tail;
+
+    return ($new, $old);
+}
+
+sub master {
+    my ($self, $pid) = @_;
+
+    my ($m) = grep { $_->{pid} == $pid } @{ $self->{masters} }
+        or croak "no master $pid";
+
+    $self->{pid} = $pid;
+    $self->{ports}{http} = $m->{http};
+}
+
+sub _pid_file {
+    my ($self, $name) = @_;
+
+    return $self->read_file($name) =~ /^(\d+)/ ? $1 : 0;
+}
+
+# a zombie that nobody has waited for is dead enough
+
+sub alive {
+    my ($pid) = @_;
+
+    return _slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) [^ZX]/s;
+}
+
 
 =head2 test_conf($flows, %args)
 
@@ -955,6 +1050,11 @@ sub finish {
 
     $self->stop($args{how}) if $self->{pid};
 
+    for my $pid (map { $_->{pid} } @{ $self->{masters} }) {
+        $self->{pid} = $pid;
+        $self->stop($args{how});
+    }
+
     my @bad = grep {
         my $line = $_;
         $line =~ /\[(?:alert|emerg)\]|core dumped|exited on signal/
@@ -1026,7 +1126,7 @@ sub _cleanup {
     my @left = $self->_leftovers;
     kill 'KILL', @left if @left;
 
-    if ($self->{pid}) {
+    if ($self->{pid} && !$self->{daemon}) {
         waitpid $self->{pid}, 0;
     }
 
