@@ -1159,6 +1159,7 @@ ngx_mc_owner_inherit_file(ngx_cycle_t *cycle)
 
     pid = ngx_getppid();
     fd = NGX_INVALID_FILE;
+    last = path;
     err = 0;
 
     ngx_sprintf(name, "/proc/%P/fd%Z", pid);
