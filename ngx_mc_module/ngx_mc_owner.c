@@ -121,6 +121,7 @@ void
 ngx_mc_owner_init_module(ngx_cycle_t *cycle)
 {
     int                 fd;
+    ngx_uint_t          shared;
     struct stat         sb;
     ngx_core_conf_t    *ccf;
     ngx_mc_registry_t  *reg;
@@ -160,12 +161,23 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         return;
     }
 
-    if (geteuid() == 0 && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && sb.st_uid != ccf->user
-        && fchown(fd, ccf->user, -1) == -1)
+    if (geteuid() == 0
+        && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
+        && sb.st_uid != ccf->user)
     {
-        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                      "fchown() \"%s\" failed", ngx_mc_lock_name);
+        /* after an upgrade to another user the workers of the old master open
+           the file as its group, in case that they are to come back */
+
+        shared = (ngx_inherited && sb.st_uid != 0);
+
+        if (fchown(fd, ccf->user, shared ? (gid_t) -1 : ccf->group) == -1) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                          "fchown() \"%s\" failed", ngx_mc_lock_name);
+
+        } else if (shared && fchmod(fd, 0660) == -1) {
+            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                          "fchmod() \"%s\" failed", ngx_mc_lock_name);
+        }
     }
 
     ngx_mc_owner_check_file(fd, cycle->log);

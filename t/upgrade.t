@@ -573,4 +573,30 @@ cmp_ok((split ' ', $looks)[1], '>=', @names, 'and seen the locks');
 is("@found", '', 'nothing ever had two owners');
 
 $t->finish;
+
+
+# another user, and back: whose workers can open the lock file
+
+SKIP: {
+    skip 'not root', 1 unless $> == 0 && getpwnam('nobody')
+                              && getgrnam('nogroup');
+
+    $t = MC->new(daemon => 1, log => 'notice', flows => flows('udp'));
+    $first = $t->pid;
+
+    ($second) = $t->upgrade(user => 'nobody nogroup');
+    kill 'WINCH', $first;
+    $t->wait_for(sub { ($t->flow('udp') || {})->{pid} }, 5,
+                 'workers of another user have the flows');
+
+    kill 'HUP', $first;
+    kill 'QUIT', $second;
+    $t->master($first);
+    $t->wait_for(sub { ($t->flow('udp') || {})->{pid} }, 10,
+                 'and those of the first again');
+
+    unlike($t->log, qr/\[crit\]/, 'the lock file lets both in');
+    $t->finish;
+}
+
 done_testing();
