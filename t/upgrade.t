@@ -578,7 +578,7 @@ $t->finish;
 # another user, and back: whose workers can open the lock file
 
 SKIP: {
-    skip 'not root', 1 unless $> == 0 && getpwnam('nobody')
+    skip "not root", 1 unless $> == 0 && getpwnam('nobody')
                               && getgrnam('nogroup');
 
     $t = MC->new(daemon => 1, log => 'notice', flows => flows('udp'));
@@ -589,13 +589,22 @@ SKIP: {
     $t->wait_for(sub { ($t->flow('udp') || {})->{pid} }, 5,
                  'workers of another user have the flows');
 
+    # the old master takes HUP for a reload once the new is gone
+
     kill 'HUP', $first;
-    kill 'QUIT', $second;
     $t->master($first);
+    $t->wait_for(sub { $t->worker_pids && $t->status }, 10,
+                 'HUP: the old master starts workers');
+    kill 'QUIT', $second;
     $t->wait_for(sub { ($t->flow('udp') || {})->{pid} }, 10,
                  'and those of the first again');
 
     unlike($t->log, qr/\[crit\]/, 'the lock file lets both in');
+
+    # until it has seen that end, nginx would not wait for these workers
+
+    $t->wait_for(sub { $t->_pid_file('nginx.pid') == $first }, 10,
+                 'the new master ends');
     $t->finish;
 }
 
