@@ -48,6 +48,7 @@ typedef struct {
     size_t                   zone_size;
     ngx_resolver_t          *resolver;
     ngx_uint_t               hosts;            /* look into /etc/hosts first */
+    ngx_uint_t               control;          /* a location has control=on */
 } ngx_mc_main_conf_t;
 
 

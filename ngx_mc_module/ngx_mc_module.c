@@ -11,6 +11,7 @@
 #include <ngx_mc_conf.h>
 #include <ngx_mc_change.h>
 #include <ngx_mc_owner.h>
+#include <ngx_mc_control.h>
 #include <ngx_mc_resolve.h>
 
 
@@ -1078,6 +1079,7 @@ ngx_mc_init_module(ngx_cycle_t *cycle)
 
     ngx_mc_registry_attach(mcf->zone);
     ngx_mc_owner_init_module(cycle);
+    ngx_mc_control_init_module(cycle, mcf->control);
     ngx_mc_registry_publish(&mcf->registry, cycle->log);
 
     if (ngx_mc_registry->previous) {
@@ -1133,6 +1135,7 @@ ngx_mc_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_mc_owner_exit_process();
+    ngx_mc_control_exit_process();
 
     for (i = 0; ngx_mc_types[i]; i++) {
         if (ngx_mc_types[i]->exit_process) {

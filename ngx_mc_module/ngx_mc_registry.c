@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_mc_registry.h>
 #include <ngx_mc_event.h>
+#include <ngx_mc_control.h>
 
 
 /* shares of the zone for the last events and for receivers of listeners */
@@ -104,6 +105,7 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
             ngx_memcpy(reg->handover, ngx_mc_registry->handover,
                        sizeof(reg->handover));
             reg->nhandover = ngx_mc_registry->nhandover;
+            reg->state_fd = ngx_mc_registry->state_fd;
 
             ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0,
                           "\"mc_zone_size\" has changed: counters and events "
@@ -208,6 +210,7 @@ ngx_mc_registry_create(ngx_slab_pool_t *shpool, ngx_mc_registry_t **registry)
     reg->layout = NGX_MC_REGISTRY_LAYOUT;
     reg->notify_fd = -1;
     reg->lock_fd = -1;
+    reg->state_fd = -1;
 
     shpool->data = reg;
     *registry = reg;
@@ -432,6 +435,8 @@ ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
 
     reg->generation = reg->current->number;
     reg->pending = NULL;
+
+    ngx_mc_control_publish(reg, rcf->flows, log);
 
     ngx_mc_registry_reloaded(rcf, reg, NULL);
 

@@ -249,6 +249,7 @@ typedef struct {
 
     int                     notify_fd;         /* eventfd, inherited; -1 */
     int                     lock_fd;           /* of the lock file, likewise */
+    int                     state_fd;          /* of the state file, likewise */
 
     ngx_mc_handover_queue_t handover[NGX_MC_HANDOVER_QUEUES];
     uint32_t                nhandover;

@@ -199,9 +199,5 @@ unknown("$_->[0] in main", "$_->[1]\nmc_flow a { $src $ok }",
         ['mc_alarm', 'mc_alarm x;'],
         ['mc_public_address', 'mc_public_address example.com;'];
 
-my ($exit, $out) = $t->test_conf("mc_flow a { $src $ok }", control => 1);
-ok($exit != 0 && $out =~ /\[emerg\]/ && $out =~ /control/,
-   'mc_status control=on is not known') or diag($out);
-
 $t->finish;
 done_testing();

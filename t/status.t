@@ -149,7 +149,7 @@ sub check_all {
 
             check($where, $e, %endpoint, tracks => 'a',
                   $source ? (ts => 'o', exceeded_packets => 'i')
-                          : (peers => 'a'),
+                          : (peers => 'a', state_by => 's'),
                   $e->{protocol} =~ /^(srt|rtp)$/ ? ($1 => 'o') : ());
 
             check("$where: srt", $e->{srt}, %srt) if $e->{srt};

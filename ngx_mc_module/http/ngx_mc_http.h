@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_mc.h>
+#include <ngx_mc_control.h>
 #include <ngx_mc_http_json.h>
 #include <ngx_mc_http_query.h>
 
@@ -62,10 +63,14 @@ ngx_int_t ngx_mc_http_header(ngx_http_request_t *r, const char *name,
 void ngx_mc_http_text(ngx_mc_json_t *json, u_char *text);
 void ngx_mc_http_time(ngx_mc_json_t *json, int64_t ms);
 
-/* content handlers; NGX_DECLINED: there is no such flow */
+/* content handlers; the flow is known to exist */
 ngx_int_t ngx_mc_http_status(ngx_http_request_t *r);
 ngx_int_t ngx_mc_http_status_flow(ngx_http_request_t *r, ngx_str_t *name);
 ngx_int_t ngx_mc_http_events(ngx_http_request_t *r, ngx_str_t *name);
+
+/* a POST: does what the item says, and answers with the flow */
+ngx_int_t ngx_mc_http_control(ngx_http_request_t *r,
+    ngx_mc_control_item_t *item);
 
 
 extern ngx_module_t  ngx_mc_http_module;

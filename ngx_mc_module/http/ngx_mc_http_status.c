@@ -58,6 +58,8 @@ typedef enum {
 typedef struct {
     ngx_mc_endpoint_def_t   *def;
     ngx_mc_verdict_e         verdict;
+    ngx_uint_t               off;              /* is not to run */
+    ngx_uint_t               by_operator;      /* who says so */
     ngx_mc_endpoint_stat_t   stat;             /* a copy */
 } ngx_mc_status_endpoint_t;
 
@@ -76,6 +78,8 @@ typedef struct {
     /* of the flow being written; the pool is reset with the next one */
     ngx_pool_t                *pool;
     ngx_mc_flow_def_t          def;
+    ngx_uint_t                 control;
+    ngx_uint_t                 choice;
     ngx_mc_status_endpoint_t  *endpoints;
     ngx_uint_t                 nendpoints;
     ngx_uint_t                 n;              /* the one being written */
@@ -97,6 +101,7 @@ static ngx_int_t ngx_mc_status_read(ngx_mc_http_answer_t *a,
 static ngx_mc_verdict_e ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep);
 static void ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     ngx_mc_flow_entry_t *entry);
+static void ngx_mc_status_by(ngx_mc_json_t *json, ngx_uint_t by_operator);
 static ngx_mc_health_e ngx_mc_status_health(ngx_mc_status_t *st,
     ngx_mc_health_e *pipelines);
 static void ngx_mc_status_health_name(ngx_mc_json_t *json,
@@ -550,7 +555,11 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
     st->nendpoints = n;
     st->n = 0;
 
-    running = (entry->stat->pid != 0 && !st->def.stopped);
+    st->control = entry->stat->control;
+    st->choice = entry->stat->choice;
+
+    running = (entry->stat->pid != 0
+               && ngx_mc_control_runs(st->control, st->def.stopped));
 
     for (i = 0; i < n; i++, ep++) {
 
@@ -565,7 +574,15 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
 
         ngx_mc_endpoint_stat_read(entry->endpoints[i], &ep->stat);
 
-        if (!running || ep->def->off) {
+        ep->off = ep->def->off;
+        ep->by_operator = 0;
+
+        if (ep->def->direction == NGX_MC_OUTPUT) {
+            ep->off = !ngx_mc_control_runs(ep->stat.control, ep->def->off);
+            ep->by_operator = (ep->off != ep->def->off);
+        }
+
+        if (!running || ep->off) {
             /* what a dead owner may have left */
             ep->stat.state = NGX_MC_STATE_STOPPED;
         }
@@ -596,7 +613,7 @@ ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep)
 
     def = ep->def;
 
-    if (def->off) {
+    if (ep->off) {
         return NGX_MC_VERDICT_FINE;
     }
 
@@ -650,7 +667,7 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     ngx_mc_flow_entry_t *entry)
 {
     int64_t              started_at;
-    ngx_uint_t           i, active, worker, exiting;
+    ngx_uint_t           i, running, active, worker, exiting;
     ngx_atomic_uint_t    pid;
     ngx_mc_health_e      health, pipelines[NGX_MC_PIPELINES];
     ngx_mc_flow_def_t   *def;
@@ -662,9 +679,10 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     pid = stat->pid;
     worker = stat->worker;
     exiting = stat->exiting;
-    started_at = pid ? stat->started_at : 0;
 
-    active = (!def->stopped && def->outputs.nelts != 0);
+    running = ngx_mc_control_runs(st->control, def->stopped);
+    started_at = (pid && running) ? stat->started_at : 0;
+    active = (running && def->outputs.nelts != 0);
 
     ngx_mc_json_key(json, "title");
     ngx_mc_status_str(json, &def->title);
@@ -674,7 +692,7 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
 
     ngx_mc_json_key(json, "status");
 
-    if (def->stopped) {
+    if (!running) {
         ngx_mc_json_raw(json, "\"stopped\"", 9);
 
     } else if (active) {
@@ -685,7 +703,7 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     }
 
     ngx_mc_json_key(json, "state_by");
-    ngx_mc_json_raw(json, "\"config\"", 8);
+    ngx_mc_status_by(json, ngx_mc_control_differs(st->control, def->stopped));
 
     health = NGX_MC_HEALTH_NONE;
 
@@ -730,7 +748,9 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     ngx_mc_json_raw(json, "\"off\"", 5);
 
     ngx_mc_json_key(json, "active_source");
-    ngx_mc_json_raw(json, "\"primary\"", 9);
+    ngx_mc_status_str(json, &ngx_mc_pipeline_names[
+                                st->choice == NGX_MC_CHOICE_BACKUP
+                                ? NGX_MC_BACKUP : NGX_MC_PRIMARY]);
 
     ngx_mc_json_key(json, "worker");
     ngx_mc_status_known(json, pid != 0, worker);
@@ -755,10 +775,25 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
 }
 
 
+/* who has said that it runs, or does not */
+
+static void
+ngx_mc_status_by(ngx_mc_json_t *json, ngx_uint_t by_operator)
+{
+    if (by_operator) {
+        ngx_mc_json_raw(json, "\"operator\"", 10);
+
+    } else {
+        ngx_mc_json_raw(json, "\"config\"", 8);
+    }
+}
+
+
 /*
- * Without failover each pipeline is on its own.  The flow is down when each
- * of them is that has outputs; a backup source that was never there counts
- * for its own pipeline only, as long as there is another.
+ * Without failover each pipeline is on its own, unless an operator has chosen
+ * one source for both.  The flow is down when each of them is that has
+ * outputs; a backup source that was never there counts for its own pipeline
+ * only, as long as there is another.
  */
 
 static ngx_mc_health_e
@@ -782,7 +817,7 @@ ngx_mc_status_health(ngx_mc_status_t *st, ngx_mc_health_e *pipelines)
         ep = &st->endpoints[i];
         p = ep->def->pipeline;
 
-        if (ep->def->off) {
+        if (ep->off) {
             continue;
         }
 
@@ -797,6 +832,14 @@ ngx_mc_status_health(ngx_mc_status_t *st, ngx_mc_health_e *pipelines)
         } else {
             outputs[p]++;
         }
+    }
+
+    if (st->choice != NGX_MC_CHOICE_AUTO) {
+        p = (st->choice == NGX_MC_CHOICE_BACKUP) ? NGX_MC_BACKUP
+                                                 : NGX_MC_PRIMARY;
+
+        source[NGX_MC_PRIMARY] = source[p];
+        source[NGX_MC_BACKUP] = source[p];
     }
 
     worst = NGX_MC_HEALTH_OK;
@@ -970,6 +1013,11 @@ ngx_mc_status_endpoint(ngx_mc_json_t *json, ngx_mc_status_t *st)
 
     ngx_mc_json_key(json, "state");
     ngx_mc_status_str(json, &ngx_mc_status_states[stat->state]);
+
+    if (def->direction == NGX_MC_OUTPUT) {
+        ngx_mc_json_key(json, "state_by");
+        ngx_mc_status_by(json, ep->by_operator);
+    }
 
     ngx_mc_json_key(json, "peer");
     ngx_mc_http_text(json, stat->peer);
