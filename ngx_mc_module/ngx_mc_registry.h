@@ -28,7 +28,7 @@
 
 
 /* raised with every change of the structures below */
-#define NGX_MC_REGISTRY_LAYOUT   3
+#define NGX_MC_REGISTRY_LAYOUT   4
 
 /* "[IPv6]:port" and a zero */
 #define NGX_MC_ADDR_LEN          56
