@@ -1,4 +1,82 @@
 /*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+/*
+ * A model of ngx_mc_owner.c for spin: how workers come to own flows, over
+ * reloads, deaths of workers and upgrades of the binary.  "make check" tries
+ * every order of the steps below, in every configuration; so a step is what
+ * other processes can see of one system call, or of one store to shared
+ * memory.
+ *
+ * What stands for what:
+ *
+ *   fl[].lock            F_OFD_SETLK on the byte of a flow; kill() frees it
+ *   fl[].runner          ngx_mc_owned and ngx_mc_flows of that worker
+ *   fl[].ver             the definition that a running flow has
+ *   fl[].open            the ports that its endpoints are bound to; who finds
+ *                        one taken tries again, OPEN()
+ *   fl[].live            ngx_mc_flow_is_live()
+ *   record[]             ngx_mc_flow_stat_t.pid; a pid whose process died is
+ *                        DEAD: nobody can tell more of it
+ *   gen[], quit[]        registry->current, registry->quit
+ *   p[].wake             the eventfd has been written to: one edge, however
+ *                        many writes
+ *
+ *   notify()             ngx_mc_owner_notify()
+ *   converge()           ngx_mc_owner_leave(), and ngx_mc_owner_converge()
+ *                        up to what it stops: changes in place
+ *   MUST_STOP, ENDING    ngx_mc_owner_release(), _release_all(), and flows
+ *                        that are gone
+ *   stop_next(), UNLOCK  ngx_mc_owner_stop(): stop, unlock; notify at the end
+ *   TAKES, WANTS         ngx_mc_owner_take(), _shares(), _orphan()
+ *   take_next(), TAKE    its loop
+ *   LOCK, START, UNDO    ngx_mc_owner_claim(), a lock or a start at a time
+ *   masters()            nginx's master: ngx_mc_registry_publish(), notify,
+ *                        new workers, SIGQUIT to the others; respawns; USR2,
+ *                        then WINCH or QUIT
+ *   IN_USE               ngx_slab_free() of a generation, with SLOW
+ *
+ * The rules: a worker that sees a generation that it was not started for is
+ * old.  It gives up each group that has no live flow here, changes the others
+ * in place, and claims, each by itself, the flows of groups of which it runs
+ * one.  Any other claims groups, whole or not at all, that are meant for it,
+ * and once a second those that are nobody's; but nothing more once it was
+ * told that nginx quits.
+ *
+ * What is checked.  Always: nobody starts a flow that another runs, nobody
+ * frees the lock of one that runs, a worker leaves with nothing, a live flow
+ * is stopped only if it is gone from the configuration, at the shutdown
+ * time-out, or when nginx quits.  And in the end, check_flow(): each flow of
+ * the last generation runs in one process, with its last definition; it is a
+ * current worker, with the whole group, or an old one with a live flow of the
+ * group; no endpoint waits for a port but of a live group in another process;
+ * old workers with nothing live are gone.
+ *
+ * "The end": when all generations are published, monitor() at some moment
+ * sets "calm": from then on nobody is killed, streams neither come nor go,
+ * and claims no longer collide, which nothing but luck ensures in practice:
+ * two try-locks may fail each other any number of times, but not for ever.
+ * Whatever was half done then is the start of the end.  Each way on must
+ * come to a halt, for a loop passes the label "accept", which pan reports;
+ * when nothing can move any more ("timeout") the state must be as above.
+ * Periodic work runs only if it has something to do: else it is no step.
+ *
+ * It begins with the first generation at rest.  Whether a flow is live
+ * matters, and changes, only where its owner is old or about to be.
+ *
+ * Left out: definitions that fail to start, and masters that are killed.
+ *
+ * Flags: KILLS=n; TIMEOUT: worker_shutdown_timeout; PID_REUSED: the pid of
+ * who died is that of another process; NO_NOTIFY, NO_SECOND, INHERIT: which
+ * of the ways to wake up there are; SLOW: one converge() may outlast two
+ * reloads, which the module does not stand; BUG_...: faults that must be
+ * found.
+ */
+
+
+/*
  * The configurations.  NF flows, NG generations, workers started for each;
  * HAS: whether the generation g has the flow f; GRP: the first flow of its
  * group; PORTS: a bit for each port that it listens on; HINT: the worker
@@ -46,7 +124,7 @@
 #endif
 #define HAS(g, f)    true
 #define GRP(g, f)    (g == 1 -> f : 0)
-#define PORTS(g, f)  (g == 1 -> 1 << (f) : (f == 0 -> 1 : 3))
+#define PORTS(g, f)  (g == 1 -> 1 << (f) : 3)
 #define HINT(g, f)   (g == 1 -> f : 0)
 
 #elif defined(PART)                 /* and two of one */
@@ -335,6 +413,14 @@ inline stop(f) {
     fi
 }
 
+/* a generation is freed as the second one after it is published */
+
+#ifdef SLOW
+#define IN_USE(w)        assert(GEN(w) < p[w].seen + 2)
+#else
+#define IN_USE(w)        skip
+#endif
+
 /* groups of which there is nothing to take are passed at once */
 
 inline take_next(w) {
@@ -411,6 +497,8 @@ inline converge(t) {
         p[w].leaving = 1;
         if
         :: GEN(w) == p[w].first ->
+            /* a reload is not to be taken for the end of nginx */
+            assert(stopped[MASTER(w)]);
             quit[MASTER(w)] = 1;
             notify(MASTER(w));
             p[w].wake = 0
@@ -446,21 +534,21 @@ end:
 #ifdef BUG_FIRST_AT_INIT
         p[w].first = GEN(w);
 #endif
-        p[w].pc = IDLE;
+        p[w].wake = 1;
+        p[w].pc = IDLE
+       }
+
+    /*
+     * ngx_mc_owner_notify_handler(), and ngx_mc_owner_slice_handler() for
+     * flows that are no longer live
+     */
+
+    :: d_step { p[w].pc == IDLE &&
+                (p[w].wake || p[w].told || ANY(MUST_STOP, w)) ->
         converge(MEANT)
        }
 
-    /* ngx_mc_owner_notify_handler() */
-
-    :: d_step { p[w].pc == IDLE && (p[w].wake || p[w].told) ->
-        converge(MEANT)
-       }
-
-    /* ngx_mc_owner_slice_handler() */
-
-    :: d_step { p[w].pc == IDLE && ANY(MUST_STOP, w) ->
-        converge(MEANT)
-       }
+    /* ngx_mc_owner_slice_handler(), each second */
 
 #ifndef NO_SECOND
     :: d_step { p[w].pc == IDLE &&
@@ -469,12 +557,16 @@ end:
        }
 #endif
 
+    /* ngx_mc_owner_inherit() */
+
 #ifdef INHERIT
     :: d_step { p[w].pc == IDLE && GEN(w) == p[w].seen &&
                 SOME(TAKES1, w, LOST) ->
         converge(LOST)
        }
 #endif
+
+    /* nothing keeps it any longer */
 
     :: d_step { p[w].pc == IDLE && p[w].leaving && !ANY(RUNS, w) ->
         for (i : 0 .. NF - 1) {
@@ -498,6 +590,7 @@ end:
     /* ngx_mc_owner_take() */
 
     :: d_step { p[w].pc == TAKE ->
+        IN_USE(w);
         do
         :: p[w].at < NF && !TAKES(w, p[w].at, p[w].what) -> p[w].at++
         :: else -> break
@@ -525,9 +618,10 @@ end:
 
     /* ngx_mc_owner_claim() */
 
-    :: d_step { p[w].pc == LOCK -> lock_next(w) }
+    :: d_step { p[w].pc == LOCK -> IN_USE(w); lock_next(w) }
 
     :: d_step { p[w].pc == START ->
+        IN_USE(w);
         i = 0;
         do
         :: i < NF && !HOLDS(w, i) -> i++
