@@ -864,7 +864,7 @@ end:
 
 #define GOOD_OWNER(f)                                                         \
     (fl[f].lock == fl[f].runner                                               \
-     && record[MASTER(OWNER(f)) * NF + f] == fl[f].runner                        \
+     && record[MASTER(OWNER(f)) * NF + f] == fl[f].runner                     \
      && p[OWNER(f)].pc == IDLE                                                \
      && fl[f].ver == gen[MASTER(OWNER(f))]                                    \
      && (!stopped[MASTER(OWNER(f))] || UNTOLD(f)))
