@@ -159,10 +159,16 @@ $servers
 END
 }
 
+my $last;
+
 sub start {
     my ($p) = @_;
 
-    my $t = Reload::MC->new(
+    # a round that failed has not ended it
+
+    end($last) if $last;
+
+    my $t = $last = Reload::MC->new(
         start => 0, limit => 600, workers => $p->{workers} || 2,
         log => 'notice', plain => $p->{servers},
         $p->{servers} ? (http => 0, main => servers($p))
@@ -179,6 +185,13 @@ sub start {
     }
 
     return $t;
+}
+
+sub end {
+    my ($t) = @_;
+
+    $t->_cleanup;
+    rmdir $t->{cgroup} if $t->{cgroup};
 }
 
 # Of all flows, without decoding megabytes of JSON: generation, owners, and
@@ -309,7 +322,7 @@ sub run_time {
         }
     }
 
-    $t->_cleanup;
+    end($t);
 
     $r{failed} = 'it did not converge' unless $r{took};
 
@@ -358,6 +371,8 @@ sub run_cpu {
     my $t = start($p);
     my $n = $p->{live} ? 1 : 5;
 
+    cgroup($t);
+
     send_live($t, $p, '1.05m') if $p->{live};
 
     # past the first attempts of callers
@@ -366,7 +381,7 @@ sub run_cpu {
 
     my $cpu = cpu($t);
     my $start = time();
-    sleep 3;
+    sleep 5;
     my $idle = (cpu($t) - $cpu) / (time() - $start);
 
     $cpu = cpu($t);
@@ -388,7 +403,7 @@ sub run_cpu {
 
     my $used = cpu($t) - $cpu - $idle * (time() - $start);
 
-    $t->_cleanup;
+    end($t);
 
     return { cpu => $used / $n, idle => $idle };
 }
@@ -410,20 +425,29 @@ sub print_cpu {
 
         my @all = sort { $a <=> $b } map { $_->{cpu} * 1000 } @ok;
 
-        printf "| %s | %.0f (%.0f to %.0f) | %s | %.1f |\n", $p->{name},
+        printf "| %s | %.1f (%.1f to %.1f) | %s | %.1f |\n", $p->{name},
                $cpu * 1000, $all[0], $all[-1],
                $p->{servers} || !defined $base{$p->{n}} ? ''
-                   : sprintf('%.0f', ($cpu - $base{$p->{n}}) * 1000),
+                   : sprintf('%.1f', ($cpu - $base{$p->{n}}) * 1000),
                1000 * median('idle', @ok);
     }
 
     print "\n";
 }
 
-# of the master, its children, and those it has waited for
+# CPU seconds of the master and all that it has started, threads and processes
+# that have ended included.  A control group counts nanoseconds; without one
+# there are the ticks of the master, its children, and those it has waited for.
 
 sub cpu {
     my ($t) = @_;
+
+    if (my $dir = $t->{cgroup}) {
+        my $usage = slurp("$dir/cpuacct.usage");
+
+        return $usage / 1e9 if length $usage;
+        return slurp("$dir/cpu.stat") =~ /^usage_usec (\d+)/m ? $1 / 1e6 : 0;
+    }
 
     my $ticks = 0;
 
@@ -443,6 +467,35 @@ sub cpu {
     }
 
     return $ticks / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+}
+
+sub cgroup {
+    my ($t) = @_;
+
+    for my $base (map { "/sys/fs/cgroup$_" } '/cpuacct', '/unified', '') {
+        my $dir = "$base/mc-bench-$$";
+
+        mkdir $dir or next;
+
+        if (-e "$dir/cpuacct.usage" || -e "$dir/cpu.stat") {
+            my $moved = grep { join_cgroup($dir, $_) }
+                             $t->pid, $t->worker_pids(1);
+
+            if ($moved == 1 + $t->{workers}) {
+                $t->{cgroup} = $dir;
+                return;
+            }
+        }
+
+        rmdir $dir;
+    }
+}
+
+sub join_cgroup {
+    my ($dir, $pid) = @_;
+
+    open my $fh, '>', "$dir/cgroup.procs" or return 0;
+    return syswrite($fh, $pid) ? 1 : 0;
 }
 
 
@@ -467,7 +520,7 @@ sub run_gap {
         $t->poll(sub { $t->worker_pids(1) == 2 }, 30);
     }
 
-    $t->_cleanup;
+    end($t);
 
     return { closed => \@all };
 }
@@ -634,7 +687,7 @@ sub run_kill {
         }, 20);
     }
 
-    $t->_cleanup;
+    end($t);
 
     return \%all;
 }
@@ -721,7 +774,7 @@ sub values_of {
 sub median {
     my @v = values_of(@_);
 
-    return @v ? $v[$#v / 2] : undef;
+    return @v ? ($v[$#v / 2] + $v[@v / 2]) / 2 : undef;
 }
 
 sub worst {
