@@ -17,6 +17,8 @@ typedef struct {
     ngx_mc_parse_t         *parse;
     ngx_str_t               flow;
     ngx_mc_event_log_t      event_log;
+    ngx_syslog_peer_t      *peer;
+    ngx_syslog_peer_t      *copy;            /* of peer */
 } ngx_mc_change_t;
 
 
@@ -30,6 +32,7 @@ static ngx_mc_endpoint_def_t *ngx_mc_change_find(ngx_array_t *defs,
     ngx_mc_endpoint_def_t *def);
 static ngx_uint_t ngx_mc_change_differs(ngx_str_t *a, ngx_str_t *b);
 static void ngx_mc_change_event_log(ngx_mc_change_t *ch);
+static void ngx_mc_change_shut(ngx_mc_change_t *ch);
 static void ngx_mc_change_tell(ngx_mc_change_t *ch,
     ngx_mc_endpoint_def_t *def, const char *fmt, ...);
 
@@ -75,6 +78,8 @@ ngx_mc_change_report(ngx_cycle_t *cycle, ngx_mc_generation_t *from,
             j++;
         }
     }
+
+    ngx_mc_change_shut(&ch);
 }
 
 
@@ -235,7 +240,8 @@ ngx_mc_change_differs(ngx_str_t *a, ngx_str_t *b)
 
 /*
  * A syslog peer that is used while the configuration is being replaced would
- * be shut together with the old one, for good: a copy of it is used.
+ * be shut together with the old one, for good: a copy of it is used, and shut
+ * by us.
  */
 
 static void
@@ -243,23 +249,42 @@ ngx_mc_change_event_log(ngx_mc_change_t *ch)
 {
     ngx_mc_event_log_t  *el;
 
-    ngx_memzero(&ch->event_log, sizeof(ngx_mc_event_log_t));
-
     el = ngx_mc_conf_event_log(ch->cycle, &ch->flow);
 
-    if (el == NULL) {
+    ch->event_log.file = el ? el->file : NULL;
+
+    if (el == NULL || el->syslog == NULL) {
+        ch->event_log.syslog = NULL;
         return;
     }
 
-    ch->event_log.file = el->file;
+    if (ch->peer != el->syslog) {
 
-    if (el->syslog) {
-        ch->event_log.syslog = ngx_palloc(ch->cycle->pool,
-                                          sizeof(ngx_syslog_peer_t));
+        if (ch->copy == NULL) {
+            ch->copy = ngx_palloc(ch->cycle->pool, sizeof(ngx_syslog_peer_t));
+            if (ch->copy == NULL) {
+                ch->event_log.syslog = NULL;
+                return;
+            }
 
-        if (ch->event_log.syslog) {
-            *ch->event_log.syslog = *el->syslog;
+        } else {
+            ngx_mc_change_shut(ch);
         }
+
+        *ch->copy = *el->syslog;
+        ch->peer = el->syslog;
+    }
+
+    ch->event_log.syslog = ch->copy;
+}
+
+
+static void
+ngx_mc_change_shut(ngx_mc_change_t *ch)
+{
+    if (ch->copy && ch->copy->conn.fd != (ngx_socket_t) -1) {
+        (void) ngx_close_socket(ch->copy->conn.fd);
+        ch->copy->conn.fd = (ngx_socket_t) -1;
     }
 }
 

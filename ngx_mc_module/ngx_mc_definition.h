@@ -257,8 +257,8 @@ ngx_uint_t ngx_mc_def_is_same(ngx_mc_endpoint_def_t *a,
 
 /*
  * What of an endpoint's definition differs, as bits, and how that can be put
- * into force; "names" gets the names of the parameters that differ, never
- * their values.
+ * into force; "names", unless NULL, gets the names of the parameters that
+ * differ, never their values.
  */
 
 #define NGX_MC_CHANGED_LIVE      0x01     /* while it runs */

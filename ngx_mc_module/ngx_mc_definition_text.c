@@ -884,7 +884,7 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
 
     changed = 0;
     pos = names;
-    last = names + size - 1;
+    last = names ? names + size - 1 : NULL;
 
     if (from->protocol != to->protocol
         || from->mode != to->mode
@@ -927,7 +927,9 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
         pos = ngx_mc_def_add_name(names, pos, last, &prm->name);
     }
 
-    *pos = '\0';
+    if (names) {
+        *pos = '\0';
+    }
 
     return changed;
 }
@@ -981,6 +983,10 @@ ngx_mc_def_changed_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
 static u_char *
 ngx_mc_def_add_name(u_char *start, u_char *p, u_char *last, ngx_str_t *name)
 {
+    if (start == NULL) {
+        return NULL;
+    }
+
     return ngx_slprintf(p, last, "%s%V", (p == start) ? "" : ", ", name);
 }
 

@@ -88,9 +88,6 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
     ngx_memcpy(p, entry->stat->name, flow->name.len);
     flow->name.data = p;
 
-    flow->event_log = ngx_mc_conf_event_log((ngx_cycle_t *) ngx_cycle,
-                                            &flow->name);
-
     for (i = 0; i < NGX_MC_PIPELINES; i++) {
         flow->pipelines[i].flow = flow;
         flow->pipelines[i].index = i;
@@ -166,6 +163,12 @@ ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
     ngx_mc_endpoint_t      **endpoints, **routes, **old;
     ngx_mc_flow_change_t    *changes, *c;
     ngx_mc_endpoint_def_t   *sources, *outputs;
+
+    /* without a master process the old configuration may be gone */
+
+    flow->log = *ngx_cycle->log;
+    flow->event_log = ngx_mc_conf_event_log((ngx_cycle_t *) ngx_cycle,
+                                            &flow->name);
 
     if (entry->text.len == flow->text.len
         && ngx_memcmp(entry->text.data, flow->text.data, entry->text.len) == 0)
@@ -329,7 +332,6 @@ ngx_mc_flow_plan(ngx_mc_flow_t *flow, ngx_mc_parse_t *parse,
     ngx_mc_endpoint_def_t *def, ngx_mc_endpoint_stat_t *stat,
     ngx_mc_flow_change_t *change)
 {
-    u_char              names[1];
     ngx_mc_endpoint_t  *ep;
 
     ep = ngx_mc_flow_find(flow, def);
@@ -349,8 +351,7 @@ ngx_mc_flow_plan(ngx_mc_flow_t *flow, ngx_mc_parse_t *parse,
     }
 
     if (ep) {
-        change->changed = ngx_mc_def_changed(parse, ep->def, def, names,
-                                             sizeof(names));
+        change->changed = ngx_mc_def_changed(parse, ep->def, def, NULL, 0);
 
         if (!(change->changed & NGX_MC_CHANGED_REOPEN)) {
             change->endpoint = ep;
@@ -421,7 +422,8 @@ ngx_mc_flow_copy(ngx_mc_flow_t *flow, ngx_str_t *line, ngx_pool_t **pool)
 }
 
 
-/* stops those of the list that are gone, or that others take the place of */
+/* stops those that are gone, or that others take the place of; the list loses
+   them */
 
 static void
 ngx_mc_flow_drop(ngx_mc_flow_t *flow, ngx_mc_endpoint_t **list, ngx_uint_t n,
@@ -433,7 +435,7 @@ ngx_mc_flow_drop(ngx_mc_flow_t *flow, ngx_mc_endpoint_t **list, ngx_uint_t n,
     for (i = 0; i < n; i++) {
         ep = list[i];
 
-        if (ep->def->direction != direction) {
+        if (ep == NULL || ep->def->direction != direction) {
             continue;
         }
 
@@ -454,6 +456,7 @@ ngx_mc_flow_drop(ngx_mc_flow_t *flow, ngx_mc_endpoint_t **list, ngx_uint_t n,
         }
 
         ngx_mc_endpoint_free(ep);
+        list[i] = NULL;
     }
 }
 

@@ -1080,12 +1080,13 @@ ngx_mc_init_module(ngx_cycle_t *cycle)
     ngx_mc_registry_attach(mcf->zone);
     ngx_mc_owner_init_module(cycle);
     ngx_mc_control_init_module(cycle, mcf->control);
-    ngx_mc_registry_publish(&mcf->registry, cycle->log);
 
-    if (ngx_mc_registry->previous) {
-        ngx_mc_change_report(cycle, ngx_mc_registry->previous,
-                             ngx_mc_registry->current);
+    if (ngx_mc_registry->current && ngx_mc_registry->pending) {
+        ngx_mc_change_report(cycle, ngx_mc_registry->current,
+                             ngx_mc_registry->pending);
     }
+
+    ngx_mc_registry_publish(&mcf->registry, cycle->log);
 
     ngx_mc_owner_notify();
 

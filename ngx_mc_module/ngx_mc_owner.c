@@ -243,7 +243,10 @@ ngx_mc_owner_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_mc_notify_connection = c;
-    ngx_mc_owner_first = ngx_mc_registry->generation;
+
+    /* not what is current by now: the next reload may have been faster */
+
+    ngx_mc_owner_first = ngx_mc_main_conf(cycle)->registry.number;
 
     ngx_mc_slice_event.handler = ngx_mc_owner_slice_handler;
     ngx_mc_slice_event.data = &ngx_mc_owner_dummy;

@@ -15,6 +15,10 @@
 #define NGX_MC_EVENTS_SHARE  16
 #define NGX_MC_PEERS_SHARE   32
 
+/* ms: a process that reads a generation, and is stopped or starts a thousand
+   flows, is done with it by then */
+#define NGX_MC_READABLE      10000
+
 /* a reader gives up on a record that was left odd by a process that died */
 #define NGX_MC_READ_TRIES    1000
 
@@ -35,6 +39,10 @@ static ngx_mc_flow_stat_t *ngx_mc_registry_live(ngx_mc_registry_t *reg,
     ngx_array_t *except);
 static ngx_int_t ngx_mc_registry_prepare(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg, ngx_mc_registry_conf_t *rcf);
+static ngx_int_t ngx_mc_registry_build(ngx_slab_pool_t *shpool,
+    ngx_mc_registry_t *reg, ngx_mc_registry_conf_t *rcf);
+static ngx_uint_t ngx_mc_registry_expire(ngx_slab_pool_t *shpool,
+    ngx_mc_registry_t *reg, ngx_uint_t force);
 static size_t ngx_mc_generation_size(ngx_array_t *flows, ngx_str_t *region);
 static ngx_mc_flow_stat_t *ngx_mc_flow_stat_get(ngx_slab_pool_t *shpool,
     ngx_mc_flow_stat_t ***last, ngx_str_t *name, uint32_t number);
@@ -280,6 +288,33 @@ static ngx_int_t
 ngx_mc_registry_prepare(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
     ngx_mc_registry_conf_t *rcf)
 {
+    if (reg->pending) {
+        /* of a reload that came to nothing */
+        ngx_slab_free(shpool, reg->pending);
+        reg->pending = NULL;
+    }
+
+    (void) ngx_mc_registry_expire(shpool, reg, 0);
+
+    do {
+        ngx_mc_registry_collect(shpool, reg);
+
+        if (ngx_mc_registry_build(shpool, reg, rcf) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        /* reloads that follow each other fast leave generations behind */
+
+    } while (ngx_mc_registry_expire(shpool, reg, 1));
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_mc_registry_build(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
+    ngx_mc_registry_conf_t *rcf)
+{
     u_char                   *p;
     size_t                    size;
     uint32_t                  number;
@@ -290,14 +325,6 @@ ngx_mc_registry_prepare(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
     ngx_mc_flow_entry_t      *entry, *entries;
     ngx_mc_endpoint_def_t    *def;
     ngx_mc_endpoint_stat_t  **stat;
-
-    if (reg->pending) {
-        /* of a reload that came to nothing */
-        ngx_slab_free(shpool, reg->pending);
-        reg->pending = NULL;
-    }
-
-    ngx_mc_registry_collect(shpool, reg);
 
     number = reg->current ? reg->current->number + 1 : 1;
 
@@ -411,7 +438,6 @@ failed:
 void
 ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
 {
-    ngx_slab_pool_t      *shpool;
     ngx_mc_registry_t    *reg;
     ngx_mc_generation_t  *old;
 
@@ -423,9 +449,13 @@ ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
         return;
     }
 
-    old = reg->previous;
+    old = reg->current;
 
-    reg->previous = reg->current;
+    if (old) {
+        old->older = reg->previous;
+        old->replaced = ngx_current_msec;
+        reg->previous = old;
+    }
 
     ngx_memory_barrier();
 
@@ -435,6 +465,8 @@ ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
 
     reg->generation = reg->current->number;
     reg->pending = NULL;
+
+    rcf->number = reg->current->number;
 
     ngx_mc_control_publish(reg, rcf->flows, log);
 
@@ -584,8 +616,45 @@ ngx_mc_endpoint_stat_get(ngx_slab_pool_t *shpool, ngx_mc_flow_stat_t *flow,
 
 
 /*
- * Frees the records that neither the current nor the previous generation
- * names and that no process can be writing to.
+ * Frees the generations that were replaced long enough ago, or with "force"
+ * the oldest; the previous one always stays.  Returns how many.
+ */
+
+static ngx_uint_t
+ngx_mc_registry_expire(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
+    ngx_uint_t force)
+{
+    ngx_uint_t             n;
+    ngx_mc_generation_t  **link, *gen;
+
+    n = 0;
+
+    if (reg->previous == NULL) {
+        return 0;
+    }
+
+    for (link = &reg->previous->older; *link; /* void */ ) {
+        gen = *link;
+
+        if (force ? gen->older != NULL
+                  : ngx_current_msec - gen->replaced < NGX_MC_READABLE)
+        {
+            link = &gen->older;
+            continue;
+        }
+
+        *link = gen->older;
+        ngx_slab_free(shpool, gen);
+        n++;
+    }
+
+    return n;
+}
+
+
+/*
+ * Frees the records that no generation names any more and that no process can
+ * be writing to.
  */
 
 static void
@@ -594,6 +663,7 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
     uint32_t                  oldest, newest;
     ngx_uint_t                idle;
     ngx_mc_flow_stat_t       *flow, **link;
+    ngx_mc_generation_t      *gen;
     ngx_mc_endpoint_stat_t   *st, **slink;
 
     if (reg->current == NULL) {
@@ -603,14 +673,17 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
     newest = reg->current->number;
     oldest = newest;
 
-    if (reg->previous) {
-        oldest = reg->previous->number;
-        ngx_mc_registry_stamp(reg->previous);
-    }
-
-    /* over what reloads have stamped that were refused later on */
+    /*
+     * Over what reloads have stamped that were refused later on.  Any number
+     * between the oldest and the newest keeps a record.
+     */
 
     ngx_mc_registry_stamp(reg->current);
+
+    for (gen = reg->previous; gen; gen = gen->older) {
+        ngx_mc_registry_stamp(gen);
+        oldest = gen->number;
+    }
 
     for (link = &reg->flows; *link; /* void */ ) {
         flow = *link;

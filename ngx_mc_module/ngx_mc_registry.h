@@ -204,12 +204,18 @@ typedef struct {
 } ngx_mc_flow_entry_t;
 
 
-typedef struct {
+typedef struct ngx_mc_generation_s  ngx_mc_generation_t;
+
+struct ngx_mc_generation_s {
     uint32_t                number;            /* 1, 2, ... */
     uint32_t                nflows;
     ngx_mc_flow_entry_t    *flows;             /* sorted by name */
     u_char                 *region;            /* zero-terminated, or NULL */
-} ngx_mc_generation_t;
+
+    /* the master's */
+    ngx_mc_generation_t    *older;
+    ngx_msec_t              replaced;          /* when it was, by a newer */
+};
 
 
 typedef struct {
@@ -243,7 +249,8 @@ typedef struct {
                                                   a control or choice */
 
     /* the master's */
-    ngx_mc_generation_t    *previous;          /* freed one reload later */
+    ngx_mc_generation_t    *previous;          /* and those before, as long as
+                                                  somebody may read them */
     ngx_mc_generation_t    *pending;           /* made, not yet published */
     ngx_mc_flow_stat_t     *flows;             /* sorted by name */
 
@@ -273,6 +280,7 @@ typedef struct {
     ngx_str_t               region;
     ngx_uint_t              workers;
     ngx_flag_t              guard;             /* mc_guard */
+    uint32_t                number;            /* of its generation */
     ngx_uint_t              told;              /* last_reload has its result */
 } ngx_mc_registry_conf_t;
 
@@ -297,8 +305,8 @@ void ngx_mc_registry_attach(ngx_shm_zone_t *zone);
 /* bytes of mc_zone_size that the flows take, reloads included */
 size_t ngx_mc_registry_needed(ngx_array_t *flows);
 
-/* for any process; the generation stays readable until the reload after the
-   next: hold it no longer than one pass of the event loop */
+/* for any process; a generation that was replaced stays readable for 10 s,
+   if the zone has room: hold it no longer than one pass of the event loop */
 ngx_mc_generation_t *ngx_mc_registry_current(void);
 ngx_mc_flow_entry_t *ngx_mc_registry_find(ngx_mc_generation_t *gen,
     u_char *name, size_t len);

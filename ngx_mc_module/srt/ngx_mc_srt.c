@@ -105,6 +105,7 @@ ngx_mc_srt_init(ngx_mc_endpoint_t *ep)
 static void
 ngx_mc_srt_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_mc_srt_ports_finish();
     ngx_mc_srt_finish();
 }
 

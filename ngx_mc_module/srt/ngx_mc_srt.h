@@ -155,6 +155,9 @@ void ngx_mc_srt_port_update(ngx_mc_endpoint_t *ep,
 
 void ngx_mc_srt_verdicts(void);
 
+/* the worker exits: gives libsrt what is still to be closed */
+void ngx_mc_srt_ports_finish(void);
+
 /* a connection of the port came, or went */
 void ngx_mc_srt_port_ref(ngx_mc_srt_port_t *port);
 void ngx_mc_srt_port_unref(ngx_mc_srt_port_t *port);

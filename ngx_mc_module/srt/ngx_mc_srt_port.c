@@ -33,6 +33,16 @@
 /* a source that was silent for so long gives way to another caller, ms */
 #define NGX_MC_SRT_SILENT    1000
 
+/* a port that could not get another listener, or whose UDP socket a thread
+   still holds, tries again after so many ms */
+#define NGX_MC_SRT_AGAIN     1000
+#define NGX_MC_SRT_BOUND     20
+
+/* one port that was closed is given to libsrt in so many ms, which has
+   forgotten it after so many more */
+#define NGX_MC_SRT_BURIAL    1000
+#define NGX_MC_SRT_FORGOTTEN 10000
+
 /* how often handshakes under way are looked at, and for how long, ms */
 #define NGX_MC_SRT_CHECK     20
 #define NGX_MC_SRT_HANDSHAKE 5000
@@ -72,12 +82,15 @@ struct ngx_mc_srt_port_s {
     socklen_t                addrlen;
     ngx_msec_t               batch;
     ngx_event_t              open;           /* posted */
+    ngx_event_t              again;          /* a timer for the same */
+    ngx_msec_t               ended;          /* when libsrt was told to */
 
     ngx_mc_srt_port_options_t  options;      /* those in force */
 
     ngx_mc_srt_socket_t      socket;
     int                      fd;
     ngx_uint_t               nconns;
+    unsigned                 rebind:1;       /* it has lost its listener */
 
     /* behind the mutex */
     pthread_mutex_t          mutex;
@@ -94,7 +107,7 @@ struct ngx_mc_srt_port_s {
 
 static ngx_mc_srt_port_t *ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep);
 static void ngx_mc_srt_port_forget(ngx_mc_srt_port_t *port,
-    ngx_mc_srt_endpoint_t *se);
+    ngx_mc_srt_endpoint_t *se, ngx_uint_t all);
 static void ngx_mc_srt_port_open_handler(ngx_event_t *ev);
 static ngx_mc_endpoint_t *ngx_mc_srt_port_options(ngx_mc_srt_port_t *port,
     ngx_mc_srt_port_options_t *options);
@@ -102,7 +115,11 @@ static void ngx_mc_srt_port_open(ngx_mc_srt_port_t *port);
 static ngx_int_t ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port,
     ngx_mc_endpoint_t *first, ngx_mc_srt_port_options_t *options,
     ngx_uint_t bound);
+static void ngx_mc_srt_port_waiting(ngx_mc_srt_port_t *port);
+static void ngx_mc_srt_port_wait(ngx_mc_srt_port_t *port, ngx_msec_t delay);
+static ngx_uint_t ngx_mc_srt_port_lingers(ngx_mc_srt_port_t *port);
 static void ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port);
+static void ngx_mc_srt_port_bury(ngx_event_t *ev);
 static void ngx_mc_srt_port_close(ngx_mc_srt_port_t *port);
 static void ngx_mc_srt_port_failed(ngx_mc_srt_port_t *port, ngx_uint_t event,
     ngx_err_t err, const char *what);
@@ -131,6 +148,13 @@ static const char  *ngx_mc_srt_reasons[] = {
 
 static ngx_queue_t           ngx_mc_srt_ports;
 static ngx_event_t           ngx_mc_srt_check;
+
+/* ports that are closed, see ngx_mc_srt_port_close() */
+static ngx_queue_t           ngx_mc_srt_buried;
+static ngx_event_t           ngx_mc_srt_burial;
+
+/* libsrt's last error, which closing a socket may overwrite */
+static char                  ngx_mc_srt_port_error[NGX_MC_ERROR_LEN];
 
 /* the ident of an event that belongs to no connection */
 static ngx_connection_t      ngx_mc_srt_dummy = { .fd = (ngx_socket_t) -1 };
@@ -194,10 +218,8 @@ ngx_mc_srt_port_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
     if ((changed & NGX_MC_CHANGED_KEY)
         && def->params.rekey == NGX_MC_REKEY_DISCONNECT)
     {
-        ngx_mc_srt_port_forget(port, se);
+        ngx_mc_srt_port_forget(port, se, 0);
     }
-
-    port->batch = ngx_min(port->batch, ep->flow->batch);
 
     if (!port->open.posted) {
         ngx_post_event(&port->open, &ngx_posted_events);
@@ -227,7 +249,7 @@ ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
     empty = ngx_queue_empty(&port->endpoints);
     (void) pthread_mutex_unlock(&port->mutex);
 
-    ngx_mc_srt_port_forget(port, se);
+    ngx_mc_srt_port_forget(port, se, 1);
 
     if (empty) {
         ngx_mc_srt_port_close(port);
@@ -236,17 +258,20 @@ ngx_mc_srt_unlisten(ngx_mc_endpoint_t *ep)
 
 
 /* those that an endpoint, or any (NULL), has let in and that are not there yet
-   will not be accepted */
+   will not be accepted; "all": nor are refusals put down to it */
 
 static void
-ngx_mc_srt_port_forget(ngx_mc_srt_port_t *port, ngx_mc_srt_endpoint_t *se)
+ngx_mc_srt_port_forget(ngx_mc_srt_port_t *port, ngx_mc_srt_endpoint_t *se,
+    ngx_uint_t all)
 {
     ngx_uint_t  i;
 
     (void) pthread_mutex_lock(&port->mutex);
 
     for (i = 0; i < port->n; i++) {
-        if (se == NULL || port->ring[i].se == se) {
+        if ((se == NULL || port->ring[i].se == se)
+            && (all || port->ring[i].verdict == NGX_MC_SRT_PASSED))
+        {
             port->ring[i].se = NULL;
         }
     }
@@ -274,6 +299,13 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
         ngx_mc_srt_check.data = &ngx_mc_srt_dummy;
         ngx_mc_srt_check.log = ngx_cycle->log;
         ngx_mc_srt_check.cancelable = 1;
+
+        ngx_queue_init(&ngx_mc_srt_buried);
+
+        ngx_mc_srt_burial.handler = ngx_mc_srt_port_bury;
+        ngx_mc_srt_burial.data = &ngx_mc_srt_dummy;
+        ngx_mc_srt_burial.log = ngx_cycle->log;
+        ngx_mc_srt_burial.cancelable = 1;
     }
 
     for (q = ngx_queue_head(&ngx_mc_srt_ports);
@@ -286,7 +318,6 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
                              ep->sockaddr, ep->socklen, 1)
             == NGX_OK)
         {
-            port->batch = ngx_min(port->batch, ep->flow->batch);
             return port;
         }
     }
@@ -298,7 +329,6 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
 
     ngx_memcpy(&port->addr, ep->sockaddr, ep->socklen);
     port->addrlen = ep->socklen;
-    port->batch = ep->flow->batch;
     port->fd = -1;
     port->socket.sock = SRT_INVALID_SOCK;
     port->socket.handler = ngx_mc_srt_port_handler;
@@ -306,6 +336,8 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
     port->open.handler = ngx_mc_srt_port_open_handler;
     port->open.data = port;
     port->open.log = ngx_cycle->log;
+    port->again = port->open;
+    port->again.cancelable = 1;
 
     (void) pthread_mutex_init(&port->mutex, NULL);
     ngx_queue_init(&port->endpoints);
@@ -330,7 +362,7 @@ ngx_mc_srt_port_open_handler(ngx_event_t *ev)
 
     port = ev->data;
 
-    if (port->socket.sock == SRT_INVALID_SOCK) {
+    if (port->socket.sock == SRT_INVALID_SOCK && !port->rebind) {
         ngx_mc_srt_port_open(port);
         return;
     }
@@ -338,12 +370,28 @@ ngx_mc_srt_port_open_handler(ngx_event_t *ev)
     first = ngx_mc_srt_port_options(port, &options);
     now = &port->options;
 
+    if (port->rebind) {
+
+        if (port->nconns == 0) {
+            goto anew;
+        }
+
+        if (ngx_mc_srt_port_listen(port, first, &options, 1) != NGX_OK) {
+            ngx_mc_srt_port_wait(port, NGX_MC_SRT_AGAIN);
+            return;
+        }
+
+        port->rebind = 0;
+        ngx_mc_endpoint_error(first, "");
+        ngx_mc_srt_port_waiting(port);
+        return;
+    }
+
     if (ngx_memcmp(&options, now, sizeof(ngx_mc_srt_port_options_t)) == 0) {
         return;
     }
 
-    if (port->nconns == 0
-        || options.mss != now->mss
+    if (options.mss != now->mss
         || options.ttl != now->ttl
         || options.tos != now->tos)
     {
@@ -352,18 +400,76 @@ ngx_mc_srt_port_open_handler(ngx_event_t *ev)
          * all were opened anew, and none has a connection.
          */
 
-        ngx_mc_srt_port_shut(port);
-        ngx_mc_srt_port_open(port);
+        goto anew;
+    }
+
+    /*
+     * libsrt finds its threads for the port by the address: not before it has
+     * forgotten those that it had when the port was open here before.
+     */
+
+    if (ngx_mc_srt_port_lingers(port)) {
+        ngx_mc_srt_port_wait(port, NGX_MC_SRT_AGAIN);
         return;
     }
 
     ngx_mc_srt_close(&port->socket);
-    ngx_mc_srt_port_forget(port, NULL);
+    ngx_mc_srt_port_forget(port, NULL, 0);
 
     if (ngx_mc_srt_port_listen(port, first, &options, 1) != NGX_OK) {
-        ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
-                               srt_getlasterror_str());
+
+        /* connections that there are go on; nobody new comes in */
+
+        ngx_mc_endpoint_error(first, "no new listener: %s",
+                              ngx_mc_srt_port_error);
+
+        port->rebind = 1;
+        ngx_mc_srt_port_wait(port, NGX_MC_SRT_AGAIN);
     }
+
+    return;
+
+anew:
+
+    port->rebind = 0;
+
+    ngx_mc_srt_port_shut(port);
+    ngx_mc_srt_port_wait(port, NGX_MC_SRT_BOUND);
+}
+
+
+static void
+ngx_mc_srt_port_wait(ngx_mc_srt_port_t *port, ngx_msec_t delay)
+{
+    if (!port->again.timer_set) {
+        ngx_add_timer(&port->again, delay);
+    }
+}
+
+
+/* whether a port of the same address was closed here not long ago */
+
+static ngx_uint_t
+ngx_mc_srt_port_lingers(ngx_mc_srt_port_t *port)
+{
+    ngx_queue_t        *q;
+    ngx_mc_srt_port_t  *closed;
+
+    for (q = ngx_queue_head(&ngx_mc_srt_buried);
+         q != ngx_queue_sentinel(&ngx_mc_srt_buried);
+         q = ngx_queue_next(q))
+    {
+        closed = ngx_queue_data(q, ngx_mc_srt_port_t, queue);
+
+        if (ngx_cmp_sockaddr(&closed->addr.sockaddr, closed->addrlen,
+                             &port->addr.sockaddr, port->addrlen, 1)
+            == NGX_OK)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -386,6 +492,7 @@ ngx_mc_srt_port_options(ngx_mc_srt_port_t *port,
     first = se->ep;
 
     params = &first->def->params;
+    port->batch = first->flow->batch;
 
     options->sndbuf = params->sndbuf;
     options->mss = params->mss;
@@ -399,6 +506,8 @@ ngx_mc_srt_port_options(ngx_mc_srt_port_t *port,
         se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
 
         ngx_mc_srt_buffers(se->ep, &fc, &rcvbuf);
+
+        port->batch = ngx_min(port->batch, se->ep->flow->batch);
 
         options->fc = ngx_max(options->fc, fc);
         options->rcvbuf = ngx_max(options->rcvbuf, rcvbuf);
@@ -415,9 +524,7 @@ static void
 ngx_mc_srt_port_open(ngx_mc_srt_port_t *port)
 {
     ngx_err_t                   err;
-    ngx_queue_t                *q, *next;
     ngx_mc_endpoint_t          *first;
-    ngx_mc_srt_endpoint_t      *se;
     ngx_mc_srt_port_options_t   options;
 
     first = ngx_mc_srt_port_options(port, &options);
@@ -435,28 +542,40 @@ ngx_mc_srt_port_open(ngx_mc_srt_port_t *port)
 
     if (ngx_mc_srt_port_listen(port, first, &options, 0) != NGX_OK) {
         ngx_mc_srt_port_failed(port, NGX_MC_EVENT_CONNECT_FAILED, 0,
-                               srt_getlasterror_str());
+                               ngx_mc_srt_port_error);
         return;
     }
 
     ngx_mc_srt_idle_fd(port->fd, 1);
 
+    ngx_mc_srt_port_waiting(port);
+}
+
+
+static void
+ngx_mc_srt_port_waiting(ngx_mc_srt_port_t *port)
+{
+    ngx_queue_t            *q;
+    ngx_mc_srt_endpoint_t  *se;
+
     for (q = ngx_queue_head(&port->endpoints);
          q != ngx_queue_sentinel(&port->endpoints);
-         q = next)
+         q = ngx_queue_next(q))
     {
-        next = ngx_queue_next(q);
         se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
 
-        ngx_mc_endpoint_waiting(se->ep);
+        if (!se->ep->connected) {
+            ngx_mc_endpoint_waiting(se->ep);
+        }
     }
 }
 
 
 /*
  * A listener on the UDP socket of the port: "bound" says that connections
- * keep libsrt's threads on it, which it then joins.  When it fails libsrt's
- * last error tells why; a UDP socket that is not bound yet is closed.
+ * keep libsrt's threads on it, which it then joins.  When it fails
+ * ngx_mc_srt_port_error tells why; a UDP socket that is not bound yet is
+ * closed.
  */
 
 static ngx_int_t
@@ -480,7 +599,6 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
         || srt_setsockflag(sock, SRTO_PBKEYLEN, &options->keylen, sizeof(int))
            == SRT_ERROR)
     {
-        (void) srt_close(sock);
         goto failed;
     }
 
@@ -491,7 +609,6 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
 
     if (rc == SRT_ERROR) {
         ngx_mc_srt_leave();
-        (void) srt_close(sock);
         goto failed;
     }
 
@@ -499,6 +616,10 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
 
     if (srt_listen(sock, NGX_MC_SRT_BACKLOG) == SRT_ERROR) {
         ngx_mc_srt_leave();
+
+        ngx_cpystrn((u_char *) ngx_mc_srt_port_error,
+                    (u_char *) srt_getlasterror_str(), NGX_MC_ERROR_LEN);
+
         (void) srt_close(sock);
 
         if (!bound) {
@@ -519,6 +640,13 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
     return NGX_OK;
 
 failed:
+
+    ngx_cpystrn((u_char *) ngx_mc_srt_port_error,
+                (u_char *) srt_getlasterror_str(), NGX_MC_ERROR_LEN);
+
+    if (sock != SRT_INVALID_SOCK) {
+        (void) srt_close(sock);
+    }
 
     if (!bound) {
         (void) close(port->fd);
@@ -569,25 +697,131 @@ ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port)
        lock that it holds around the callback */
 
     ngx_mc_srt_close(&port->socket);
-    ngx_mc_srt_port_forget(port, NULL);
+    ngx_mc_srt_port_forget(port, NULL, 0);
 
     ngx_mc_srt_free_fd(port->fd);
     port->fd = -1;
 }
 
 
+/*
+ * When libsrt gets rid of a port it joins its thread, which takes up to two
+ * ticks of the kernel's clock, with a lock held that each of its calls needs:
+ * a hundred ports closed together would stop all flows of this worker for
+ * most of a second.  The UDP port is free at once; listener and threads wait
+ * in a queue, and libsrt is given one of them a second.
+ */
+
 static void
 ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
 {
+    SRTSOCKET  sock;
+
     if (port->open.posted) {
         ngx_delete_posted_event(&port->open);
     }
 
-    ngx_mc_srt_port_shut(port);
+    if (port->again.timer_set) {
+        ngx_del_timer(&port->again);
+    }
 
     ngx_queue_remove(&port->queue);
-    (void) pthread_mutex_destroy(&port->mutex);
-    ngx_free(port);
+
+    if (port->socket.sock == SRT_INVALID_SOCK) {
+        ngx_mc_srt_free_fd(port->fd);
+        (void) pthread_mutex_destroy(&port->mutex);
+        ngx_free(port);
+        return;
+    }
+
+    (void) ngx_mc_srt_poll(&port->socket, 0);
+
+    /* who is through the handshake is told at once; who comes later finds no
+       endpoint, and no socket after that */
+
+    for ( ;; ) {
+        ngx_mc_srt_enter(0);
+        sock = srt_accept(port->socket.sock, NULL, NULL);
+        ngx_mc_srt_leave();
+
+        if (sock == SRT_INVALID_SOCK) {
+            break;
+        }
+
+        (void) srt_close(sock);
+    }
+
+    ngx_mc_srt_free_fd(port->fd);
+    ngx_mc_srt_idle_fd(port->fd, 1);
+
+    ngx_queue_insert_tail(&ngx_mc_srt_buried, &port->queue);
+
+    if (!ngx_mc_srt_burial.timer_set) {
+        ngx_add_timer(&ngx_mc_srt_burial, NGX_MC_SRT_BURIAL);
+    }
+}
+
+
+static void
+ngx_mc_srt_port_bury(ngx_event_t *ev)
+{
+    ngx_uint_t          told;
+    ngx_queue_t        *q, *next;
+    ngx_mc_srt_port_t  *port;
+
+    told = 0;
+
+    for (q = ngx_queue_head(&ngx_mc_srt_buried);
+         q != ngx_queue_sentinel(&ngx_mc_srt_buried);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        port = ngx_queue_data(q, ngx_mc_srt_port_t, queue);
+
+        if (port->socket.sock != SRT_INVALID_SOCK) {
+
+            if (!told++) {
+                ngx_mc_srt_port_shut(port);
+                port->ended = ngx_current_msec;
+            }
+
+        } else if (ngx_current_msec - port->ended >= NGX_MC_SRT_FORGOTTEN) {
+            ngx_queue_remove(&port->queue);
+            (void) pthread_mutex_destroy(&port->mutex);
+            ngx_free(port);
+        }
+    }
+
+    if (!ngx_queue_empty(&ngx_mc_srt_buried)) {
+        ngx_add_timer(ev, NGX_MC_SRT_BURIAL);
+    }
+}
+
+
+void
+ngx_mc_srt_ports_finish(void)
+{
+    ngx_queue_t        *q;
+    ngx_mc_srt_port_t  *port;
+
+    if (ngx_mc_srt_ports.next == NULL) {
+        return;
+    }
+
+    if (ngx_mc_srt_burial.timer_set) {
+        ngx_del_timer(&ngx_mc_srt_burial);
+    }
+
+    for (q = ngx_queue_head(&ngx_mc_srt_buried);
+         q != ngx_queue_sentinel(&ngx_mc_srt_buried);
+         q = ngx_queue_next(q))
+    {
+        port = ngx_queue_data(q, ngx_mc_srt_port_t, queue);
+
+        if (port->socket.sock != SRT_INVALID_SOCK) {
+            ngx_mc_srt_port_shut(port);
+        }
+    }
 }
 
 
@@ -605,6 +839,11 @@ ngx_mc_srt_port_unref(ngx_mc_srt_port_t *port)
 {
     if (--port->nconns == 0) {
         ngx_mc_srt_idle_fd(port->fd, 1);
+
+        if (port->rebind && !port->open.posted) {
+            /* without connections libsrt will let go of the UDP socket */
+            ngx_post_event(&port->open, &ngx_posted_events);
+        }
     }
 }
 
