@@ -9,6 +9,7 @@
 #include <ngx_event.h>
 #include <ngx_mc.h>
 #include <ngx_mc_handover.h>
+#include <ngx_mc_owner.h>
 #include <sys/socket.h>
 
 
@@ -28,6 +29,15 @@
 
 /* us: what has not been asked for by then is looked through by sweep() */
 #define NGX_MC_HANDOVER_SETTLED  1000000
+
+
+/*
+ * The kernel limits what is on its way: by the buffer, and by the descriptors
+ * that one of its users may open (RLIMIT_NOFILE).  Those who take are woken
+ * then, and waited for: ms, and us in all before sockets are closed.
+ */
+#define NGX_MC_HANDOVER_PAUSE    1
+#define NGX_MC_HANDOVER_WAIT     500000
 
 
 typedef struct {
@@ -70,6 +80,7 @@ typedef struct {
 static ngx_uint_t ngx_mc_handover_has_line(ngx_str_t *text,
     ngx_str_t *line);
 static void ngx_mc_handover_post(void);
+static ngx_uint_t ngx_mc_handover_wait(ngx_err_t err);
 static void ngx_mc_handover_abandon(ngx_err_t err);
 static void ngx_mc_handover_receive(ngx_uint_t n);
 static ngx_int_t ngx_mc_handover_read(ngx_uint_t n);
@@ -121,6 +132,7 @@ static size_t               ngx_mc_handover_size;
 static int                  ngx_mc_handover_given[NGX_MC_HANDOVER_FDS];
 static ngx_mc_endpoint_t   *ngx_mc_handover_givers[NGX_MC_HANDOVER_FDS];
 static ngx_uint_t           ngx_mc_handover_ngiven;
+static int64_t              ngx_mc_handover_waited; /* us: since then */
 
 static uint64_t             ngx_mc_handover_in[NGX_MC_HANDOVER_SIZE / 8];
 
@@ -429,10 +441,13 @@ ngx_mc_handover_post(void)
 
     st->moved++;
 
-    err = entry ? ngx_mc_handover_send(entry, head, ngx_mc_handover_size,
-                                       ngx_mc_handover_given,
-                                       ngx_mc_handover_ngiven)
-                : NGX_ENOENT;
+    do {
+        err = entry ? ngx_mc_handover_send(entry, head, ngx_mc_handover_size,
+                                           ngx_mc_handover_given,
+                                           ngx_mc_handover_ngiven)
+                    : NGX_ENOENT;
+
+    } while (err && ngx_mc_handover_wait(err));
 
     if (err) {
         st->moved--;
@@ -442,6 +457,34 @@ ngx_mc_handover_post(void)
     ngx_mc_handover_close(ngx_mc_handover_given, ngx_mc_handover_ngiven);
 
     ngx_mc_handover_ngiven = 0;
+}
+
+
+/* flows that were given before this one are free already */
+
+static ngx_uint_t
+ngx_mc_handover_wait(ngx_err_t err)
+{
+    int64_t  now;
+
+    if (err != NGX_EAGAIN && err != ETOOMANYREFS) {
+        return 0;
+    }
+
+    now = ngx_mc_now();
+
+    if (now - ngx_mc_handover_waited > NGX_MC_HANDOVER_STALE) {
+        ngx_mc_handover_waited = now;
+    }
+
+    if (now - ngx_mc_handover_waited > NGX_MC_HANDOVER_WAIT) {
+        return 0;
+    }
+
+    ngx_mc_owner_notify();
+    ngx_msleep(NGX_MC_HANDOVER_PAUSE);
+
+    return 1;
 }
 
 

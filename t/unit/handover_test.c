@@ -62,6 +62,12 @@ ngx_mc_registry_find(ngx_mc_generation_t *g, u_char *name, size_t len)
 }
 
 
+void
+ngx_mc_owner_notify(void)
+{
+}
+
+
 static void
 setup(void)
 {
