@@ -24,8 +24,9 @@
 /* what may wait to be taken; the kernel may allow less */
 #define NGX_MC_HANDOVER_BUFFER   (4 * 1024 * 1024)
 
-/* us: who has not come by then does not come, and the port is needed */
-#define NGX_MC_HANDOVER_STALE    2000000
+/* us: who has not come by then does not come, and the port is needed.  A flow
+   that a reload changes is given before the new workers are even started */
+#define NGX_MC_HANDOVER_STALE    5000000
 
 /* us: what has not been asked for by then is looked through by sweep() */
 #define NGX_MC_HANDOVER_SETTLED  1000000

@@ -17,7 +17,7 @@ use MC;
 
 my $workers = 2;
 my $many = 20;
-my $reloads = $ENV{MC_RELOADS} || ($ENV{MC_ASAN} ? 6 : 20);
+my $reloads = $ENV{MC_RELOADS} || ($ENV{MC_ASAN} ? 10 : 20);
 
 # source, output; how fast, and whether the output has RTP headers of its own
 

@@ -399,7 +399,7 @@ others(void)
     is_num(ngx_mc_handover_take(&eps[1][0], &ho), NGX_AGAIN,
            "one that is not to be found");
 
-    stats[1].moved_at = ngx_mc_now() - 3000000;
+    stats[1].moved_at = ngx_mc_now() - 6000000;
     is_num(ngx_mc_handover_take(&eps[1][0], &ho), NGX_DECLINED,
            "and does not come any more");
     is_num(stats[1].moved, 0, "nobody waits for it");
@@ -621,7 +621,7 @@ malformed(void)
 
     /* too old, and of the future */
 
-    *(int64_t *) (copy + 8) = ngx_mc_now() - 3000000;
+    *(int64_t *) (copy + 8) = ngx_mc_now() - 6000000;
     put(0, copy, size, raw_fds, 3);
     is_num(ngx_mc_handover_take(&eps[0][0], &ho), NGX_DECLINED, "too old");
     ngx_mc_handover_sweep();
