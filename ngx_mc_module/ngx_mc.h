@@ -218,9 +218,9 @@ void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
  * a listening output, whose record is taken from the pool and given back by
  * the type.  waiting(): open, nobody there.  up(): connected,
  * "peer" may be NULL.  resume(): as up(), of a connection that another
- * process had since connected_at, ms.  down(): a connection ended; the type has closed it
- * and, if it listens, goes on listening: then state is waiting, else the
- * endpoint closes and retries.  failed(): the attempt to open came to
+ * process had since connected_at, ms.  down(): a connection ended; the type
+ * has closed it and, if it listens, goes on listening: then state is waiting,
+ * else the endpoint closes and retries.  failed(): the attempt to open came to
  * nothing; the endpoint calls type->close() and retries.
  */
 void ngx_mc_endpoint_waiting(ngx_mc_endpoint_t *ep);

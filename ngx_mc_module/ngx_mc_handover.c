@@ -35,10 +35,11 @@
 /*
  * The kernel limits what is on its way: by the buffer, and by the descriptors
  * that one of its users may open (RLIMIT_NOFILE).  Those who take are woken
- * then, and waited for: ms, and us in all before sockets are closed.
+ * then, and waited for: ms, and us in all before sockets are closed.  Callers
+ * hold the generation meanwhile: no longer than two reloads take.
  */
 #define NGX_MC_HANDOVER_PAUSE    1
-#define NGX_MC_HANDOVER_WAIT     500000
+#define NGX_MC_HANDOVER_WAIT     100000
 
 
 typedef struct {
@@ -435,14 +436,14 @@ ngx_mc_handover_post(void)
     head = (ngx_mc_handover_head_t *) ngx_mc_handover_out;
     head->time = ngx_mc_now();
 
-    entry = ngx_mc_registry_find(ngx_mc_registry_current(), head->flow,
-                                 ngx_strlen(head->flow));
-
     /* told before it is sent, so that nobody opens what is on its way */
 
     st->moved++;
 
     do {
+        entry = ngx_mc_registry_find(ngx_mc_registry_current(), head->flow,
+                                     ngx_strlen(head->flow));
+
         err = entry ? ngx_mc_handover_send(entry, head, ngx_mc_handover_size,
                                            ngx_mc_handover_given,
                                            ngx_mc_handover_ngiven)
