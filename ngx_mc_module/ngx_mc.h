@@ -164,6 +164,7 @@ struct ngx_mc_flow_s {
     unsigned                stopped:1;       /* mc_state off */
 
     unsigned                running:1;       /* as things stand */
+    unsigned                adopted:1;       /* it ran in another process */
     ngx_uint_t              choice;          /* NGX_MC_CHOICE_*, in force */
 
     ngx_mc_endpoint_t     **endpoints;       /* sources, then outputs */
@@ -212,6 +213,10 @@ void ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep,
 void ngx_mc_endpoint_retry(ngx_mc_endpoint_t *ep);
 
 void ngx_mc_endpoint_second(ngx_mc_endpoint_t *ep);
+
+/* raised with each endpoint of this process that is stopped: a port may be
+   free now */
+extern ngx_uint_t  ngx_mc_endpoint_stops;
 
 /*
  * A type tells its state.  peer_up() and peer_down(): one of the receivers of

@@ -46,6 +46,9 @@ static void ngx_mc_endpoint_addr(u_char *text, struct sockaddr *sa,
     socklen_t socklen);
 
 
+ngx_uint_t  ngx_mc_endpoint_stops;
+
+
 static ngx_uint_t  ngx_mc_rejected_events[] = {
     NGX_MC_EVENT_REJECTED_ADDRESS,
     NGX_MC_EVENT_REJECTED_PASSPHRASE,
@@ -110,6 +113,15 @@ ngx_mc_endpoint_create(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def,
 void
 ngx_mc_endpoint_free(ngx_mc_endpoint_t *ep)
 {
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_MC_EVENT_N; i++) {
+        if (ep->merge[i] && ep->merge[i]->merged) {
+            ngx_mc_endpoint_emit(ep, i, ep->merge[i]->message,
+                                 ep->merge[i]->peer);
+        }
+    }
+
     ngx_destroy_pool(ep->def_pool);
     ngx_destroy_pool(ep->pool);
 }
@@ -153,12 +165,13 @@ ngx_mc_endpoint_start(ngx_mc_endpoint_t *ep)
 void
 ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
 {
-    u_char      peer[NGX_MC_ADDR_LEN];
-    ngx_uint_t  i;
+    u_char  peer[NGX_MC_ADDR_LEN];
 
     if (!ep->started) {
         return;
     }
+
+    ngx_mc_endpoint_stops++;
 
     ep->started = 0;
     ep->stopping = 1;
@@ -180,13 +193,6 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
             ngx_memcpy(peer, ep->stat->peer, NGX_MC_ADDR_LEN);
             ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
                                   peer[0] ? peer : NULL, "closed");
-        }
-    }
-
-    for (i = 0; i < NGX_MC_EVENT_N; i++) {
-        if (ep->merge[i] && ep->merge[i]->merged) {
-            ngx_mc_endpoint_emit(ep, i, ep->merge[i]->message,
-                                 ep->merge[i]->peer);
         }
     }
 
@@ -239,7 +245,12 @@ void
 ngx_mc_endpoint_retry(ngx_mc_endpoint_t *ep)
 {
     if (ep->held && ep->retry.timer_set) {
+
+        /* a timer that is to be moved by little would not be moved */
+
+        ngx_del_timer(&ep->retry);
         ngx_add_timer(&ep->retry, 0);
+        ep->attempts = 0;
     }
 }
 
@@ -496,9 +507,11 @@ void
 ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
     const char *fmt, ...)
 {
-    u_char   *p, *name;
-    va_list   args;
-    u_char    error[NGX_MC_ERROR_LEN];
+    u_char                  *p, *name;
+    va_list                  args;
+    u_char                   error[NGX_MC_ERROR_LEN];
+    u_char                   peer[NGX_MC_ADDR_LEN];
+    ngx_mc_endpoint_stat_t  *st;
 
     va_start(args, fmt);
     p = ngx_vslprintf(error, error + sizeof(error) - 1, fmt, args);
@@ -506,6 +519,26 @@ ngx_mc_endpoint_failed(ngx_mc_endpoint_t *ep, ngx_uint_t event,
     *p = '\0';
 
     ngx_mc_endpoint_close(ep);
+
+    if (ep->connected) {
+
+        /* it was, and has lost more than its peer */
+
+        st = ep->stat;
+
+        ngx_memcpy(peer, st->peer, NGX_MC_ADDR_LEN);
+
+        ep->connected = 0;
+        st->disconnections++;
+
+        ngx_mc_endpoint_stat_begin(st);
+        st->connected_at = 0;
+        st->peer[0] = '\0';
+        ngx_mc_endpoint_stat_end(st);
+
+        ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
+                              peer[0] ? peer : NULL, "%s", error);
+    }
 
     ep->held = (event == NGX_MC_EVENT_ADDRESS_IN_USE);
 

@@ -9,6 +9,7 @@
 #include <ngx_event.h>
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
+#include <ngx_mc_control.h>
 #include <ngx_mc_flow.h>
 #include <ngx_mc_handover.h>
 
@@ -93,9 +94,13 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
         flow->pipelines[i].index = i;
     }
 
+    /* who gives a flow away leaves when it was started, who dies a pid too */
+
+    flow->adopted = (flow->stat->pid == 0 && flow->stat->started_at);
+
     flow->stat->worker = ngx_worker;
     flow->stat->exiting = ngx_exiting ? 1 : 0;
-    flow->stat->started_at = 0;
+    flow->stat->held = 0;
     ngx_memory_barrier();
     flow->stat->pid = ngx_pid;
 
@@ -116,7 +121,7 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
 {
     ngx_uint_t  i;
 
-    if (flow->running) {
+    if (flow->running && !flow->moving) {
         ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STOPPED, NULL,
                               "the flow is stopped");
     }
@@ -132,7 +137,11 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
     }
 
     if (flow->stat->pid == (ngx_atomic_uint_t) ngx_pid) {
-        flow->stat->started_at = 0;
+
+        if (!flow->moving) {
+            flow->stat->started_at = 0;
+        }
+
         flow->stat->exiting = 0;
         flow->stat->pid = 0;
     }
@@ -484,37 +493,30 @@ ngx_mc_flow_apply(ngx_mc_flow_t *flow)
     ngx_uint_t          i, running;
     ngx_mc_endpoint_t  *ep;
 
-    switch (flow->stat->control) {
+    running = ngx_mc_control_runs(flow->stat->control, flow->stopped);
 
-    case NGX_MC_CONTROL_START:
-        running = 1;
-        break;
+    if (flow->adopted) {
+        flow->adopted = 0;
+        flow->running = 1;
 
-    case NGX_MC_CONTROL_STOP:
-        running = 0;
-        break;
-
-    default:
-        running = !flow->stopped;
-        break;
+    } else if (!flow->running) {
+        flow->stat->started_at = 0;
     }
 
     if (flow->running && !running) {
         ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STOPPED, NULL,
                               "the flow is stopped");
-    }
 
-    if (running != flow->running) {
-        flow->stat->started_at = running ? ngx_mc_epoch_ms() : 0;
-    }
+        flow->stat->started_at = 0;
 
-    i = flow->running;
-    flow->running = running;
-
-    if (running && !i) {
+    } else if (running && !flow->running) {
         ngx_mc_endpoint_event(flow->endpoints[0], NGX_MC_EVENT_STARTED, NULL,
                               "the flow is started");
+
+        flow->stat->started_at = ngx_mc_epoch_ms();
     }
+
+    flow->running = running;
 
     for (i = 0; i < flow->nendpoints; i++) {
         ep = flow->endpoints[i];
@@ -539,21 +541,8 @@ ngx_mc_flow_apply(ngx_mc_flow_t *flow)
 static ngx_uint_t
 ngx_mc_flow_wants(ngx_mc_flow_t *flow, ngx_mc_endpoint_t *ep)
 {
-    if (!flow->running) {
-        return 0;
-    }
-
-    switch (ep->stat->control) {
-
-    case NGX_MC_CONTROL_START:
-        return 1;
-
-    case NGX_MC_CONTROL_STOP:
-        return 0;
-
-    default:
-        return !ep->def->off;
-    }
+    return flow->running && ngx_mc_control_runs(ep->stat->control,
+                                                ep->def->off);
 }
 
 

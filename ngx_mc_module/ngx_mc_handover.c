@@ -10,6 +10,7 @@
 #include <ngx_mc.h>
 #include <ngx_mc_handover.h>
 #include <ngx_mc_owner.h>
+#include <ngx_mc_owner.h>
 #include <sys/socket.h>
 
 
@@ -96,7 +97,6 @@ static ngx_mc_handover_record_t *ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
     ngx_mc_handover_message_t **message, ngx_uint_t *n);
 static void ngx_mc_handover_drop(ngx_mc_handover_message_t *m);
 static void ngx_mc_handover_close(int *fds, ngx_uint_t nfds);
-static ngx_uint_t ngx_mc_handover_old(void);
 static uint64_t ngx_mc_handover_hash(ngx_str_t *text);
 
 
@@ -122,7 +122,6 @@ static uint64_t ngx_mc_handover_hash(ngx_str_t *text);
 static int                  ngx_mc_handover_fds[NGX_MC_HANDOVER_QUEUES][2];
 static ngx_uint_t           ngx_mc_handover_n;
 static ngx_atomic_uint_t    ngx_mc_handover_seen[NGX_MC_HANDOVER_QUEUES];
-static uint32_t             ngx_mc_handover_generation;
 static ngx_uint_t           ngx_mc_handover_workers;
 static ngx_queue_t          ngx_mc_handover_inbox;
 
@@ -206,7 +205,6 @@ ngx_mc_handover_init_process(void)
                                            ngx_core_module);
 
     ngx_mc_handover_workers = ngx_max(ccf->worker_processes, 1);
-    ngx_mc_handover_generation = reg->generation;
 
     for (i = 0; i < reg->nhandover; i++) {
         ngx_mc_handover_fds[i][0] = reg->handover[i].fds[0];
@@ -244,7 +242,7 @@ ngx_mc_handover_sweep(void)
         return;
     }
 
-    if (!ngx_mc_handover_old()) {
+    if (!ngx_mc_owner_is_old(ngx_mc_registry_current())) {
 
         now = 0;
 
@@ -966,16 +964,6 @@ ngx_mc_handover_close(int *fds, ngx_uint_t nfds)
                           "close() of a handover failed");
         }
     }
-}
-
-
-/* whether flows are for other processes now */
-
-static ngx_uint_t
-ngx_mc_handover_old(void)
-{
-    return ngx_process == NGX_PROCESS_WORKER
-           && ngx_mc_registry->generation != ngx_mc_handover_generation;
 }
 
 

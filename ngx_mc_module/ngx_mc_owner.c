@@ -56,7 +56,6 @@ static void ngx_mc_owner_converge(ngx_uint_t orphans);
 static void ngx_mc_owner_update(ngx_mc_generation_t *gen);
 static void ngx_mc_owner_control(void);
 static void ngx_mc_owner_retry(void);
-static ngx_uint_t ngx_mc_owner_is_old(ngx_mc_generation_t *gen);
 static void ngx_mc_owner_inherit(void);
 static void ngx_mc_owner_reclaim(void);
 static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
@@ -98,6 +97,12 @@ static dev_t               ngx_mc_lock_dev;
 static ino_t               ngx_mc_lock_ino;
 
 static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
+
+/* as they were when this process was forked: what the registry has got since
+   then is another file here */
+static int                 ngx_mc_notify_fd = -1;
+static ngx_fd_t            ngx_mc_lock_inherited = NGX_INVALID_FILE;
+
 static uint32_t            ngx_mc_owner_generation;
 static ngx_atomic_uint_t   ngx_mc_owner_controlled;
 
@@ -106,9 +111,12 @@ static uint32_t            ngx_mc_owner_first;
 static ngx_uint_t          ngx_mc_owner_slice;
 static ngx_uint_t          ngx_mc_owner_leaving;
 
-/* a lock is held by a process that this master does not know */
-static ngx_uint_t          ngx_mc_owner_foreign;
+/* where the search for what nobody has goes on */
 static ngx_uint_t          ngx_mc_owner_retried;
+
+/* a change that could not be made, or a flow that could not be started */
+static ngx_uint_t          ngx_mc_owner_behind;
+static ngx_uint_t          ngx_mc_owner_failed;
 static ngx_event_t         ngx_mc_slice_event;
 
 /* the ident of events that belong to no connection */
@@ -138,6 +146,8 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
         }
     }
 
+    ngx_mc_notify_fd = reg->notify_fd;
+
     ngx_mc_handover_init_module(cycle);
 
     /*
@@ -154,6 +164,7 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
     }
 
     fd = reg->lock_fd;
+    ngx_mc_lock_inherited = fd;
 
     if (fstat(fd, &sb) == -1) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
@@ -191,8 +202,8 @@ ngx_mc_owner_notify(void)
 
     one = 1;
 
-    if (ngx_mc_registry && ngx_mc_registry->notify_fd != -1) {
-        (void) !write(ngx_mc_registry->notify_fd, &one, sizeof(uint64_t));
+    if (ngx_mc_notify_fd != -1) {
+        (void) !write(ngx_mc_notify_fd, &one, sizeof(uint64_t));
     }
 }
 
@@ -215,7 +226,7 @@ ngx_mc_owner_init_process(ngx_cycle_t *cycle)
      * new edge for every epoll that it is in.
      */
 
-    fd = dup(ngx_mc_registry->notify_fd);
+    fd = dup(ngx_mc_notify_fd);
     if (fd == -1) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno, "dup() failed");
         return NGX_ERROR;
@@ -380,6 +391,11 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         return;
     }
 
+    /* without a master process the configuration changes under us */
+
+    ev->log = ngx_cycle->log;
+    ngx_mc_notify_connection->read->log = ngx_cycle->log;
+
     for (q = ngx_queue_head(&ngx_mc_flows);
          q != ngx_queue_sentinel(&ngx_mc_flows);
          q = next)
@@ -433,7 +449,11 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         return;
     }
 
-    if (ngx_mc_owner_generation != gen->number) {
+    ngx_mc_owner_failed = 0;
+
+    if (ngx_mc_owner_generation != gen->number
+        || (orphans && ngx_mc_owner_behind))
+    {
         ngx_mc_owner_update(gen);
         ngx_mc_owner_generation = gen->number;
 
@@ -457,12 +477,13 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
 static void
 ngx_mc_owner_update(ngx_mc_generation_t *gen)
 {
-    ngx_uint_t            stopped;
+    ngx_uint_t            stops;
     ngx_queue_t          *q, *next;
     ngx_mc_flow_t        *flow;
     ngx_mc_flow_entry_t  *entry;
 
-    stopped = 0;
+    stops = ngx_mc_endpoint_stops;
+    ngx_mc_owner_behind = 0;
 
     for (q = ngx_queue_head(&ngx_mc_flows);
          q != ngx_queue_sentinel(&ngx_mc_flows);
@@ -475,7 +496,6 @@ ngx_mc_owner_update(ngx_mc_generation_t *gen)
             == NULL)
         {
             ngx_mc_owner_stop(flow);
-            stopped = 1;
         }
     }
 
@@ -493,16 +513,20 @@ ngx_mc_owner_update(ngx_mc_generation_t *gen)
         entry = ngx_mc_registry_find(gen, flow->name.data, flow->name.len);
 
         if (ngx_mc_flow_update(flow, entry, gen->number) != NGX_OK) {
-            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                          "flow \"%V\" could not be changed, "
-                          "it is started anew", &flow->name);
 
-            ngx_mc_owner_stop(flow);
-            stopped = 1;
+            /* no reason to cut a stream */
+
+            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                          "flow \"%V\" could not be changed, it goes on as "
+                          "it was for now", &flow->name);
+
+            ngx_mc_owner_behind = 1;
         }
     }
 
-    if (stopped) {
+    /* somebody may wait for a port that is free now */
+
+    if (stops != ngx_mc_endpoint_stops) {
         ngx_mc_owner_notify();
     }
 }
@@ -513,9 +537,11 @@ ngx_mc_owner_update(ngx_mc_generation_t *gen)
 static void
 ngx_mc_owner_control(void)
 {
+    ngx_uint_t          stops;
     ngx_queue_t        *q;
     ngx_atomic_uint_t   control;
 
+    stops = ngx_mc_endpoint_stops;
     control = ngx_mc_registry->control;
 
     if (ngx_mc_owner_controlled == control) {
@@ -529,6 +555,10 @@ ngx_mc_owner_control(void)
          q = ngx_queue_next(q))
     {
         ngx_mc_flow_control(ngx_queue_data(q, ngx_mc_flow_t, queue));
+    }
+
+    if (stops != ngx_mc_endpoint_stops) {
+        ngx_mc_owner_notify();
     }
 }
 
@@ -549,9 +579,7 @@ ngx_mc_owner_retry(void)
 }
 
 
-/* whether a reload has started workers that follow this one */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_mc_owner_is_old(ngx_mc_generation_t *gen)
 {
     return ngx_process == NGX_PROCESS_WORKER
@@ -574,6 +602,7 @@ ngx_mc_owner_inherit(void)
 
     if (gen == NULL
         || gen->number != ngx_mc_owner_generation
+        || ngx_mc_owner_failed
         || ngx_mc_lock_fd == NGX_INVALID_FILE)
     {
         return;
@@ -588,8 +617,10 @@ ngx_mc_owner_inherit(void)
 
 
 /*
- * Flows of another master's workers, during a binary upgrade: these cannot
- * wake us when they give them back.
+ * Flows that are meant for us and that no process of this master has: those
+ * of another master's workers, during a binary upgrade, who cannot wake us
+ * when they give them back, and those of one that died while it gave them
+ * back.
  */
 
 static void
@@ -601,16 +632,15 @@ ngx_mc_owner_reclaim(void)
 
     gen = ngx_mc_registry_current();
 
-    if (!ngx_mc_owner_foreign
-        || ngx_mc_owner_leaving
-        || gen == NULL
+    if (gen == NULL
+        || ngx_mc_owner_is_old(gen)
         || gen->number != ngx_mc_owner_generation
+        || ngx_mc_owner_failed
         || ngx_mc_lock_fd == NGX_INVALID_FILE)
     {
         return;
     }
 
-    ngx_mc_owner_foreign = 0;
     declined = 0;
 
     for (n = 0; n < gen->nflows && declined < NGX_MC_RETRIES; n++) {
@@ -678,7 +708,7 @@ ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what)
 }
 
 
-/* whether this process runs a flow of the group */
+/* whether this process runs a flow of a group of several */
 
 static ngx_uint_t
 ngx_mc_owner_shares(ngx_mc_generation_t *gen, ngx_uint_t leader)
@@ -727,7 +757,7 @@ ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
             }
 
             if (entry->stat->pid == 0) {
-                ngx_mc_owner_foreign = 1;
+                entry->stat->held = ngx_current_msec;
             }
 
             goto unlock;
@@ -781,6 +811,10 @@ ngx_mc_owner_start(ngx_mc_generation_t *gen, ngx_mc_flow_entry_t *entry)
         }
 
         (void) ngx_mc_owner_lock(entry->hash, 0);
+
+        /* not again before the second is over */
+        ngx_mc_owner_failed = 1;
+
         return;
     }
 
@@ -1092,7 +1126,7 @@ ngx_mc_owner_open(void)
         return NGX_OK;
     }
 
-    ngx_sprintf(name, "/proc/self/fd/%d%Z", ngx_mc_registry->lock_fd);
+    ngx_sprintf(name, "/proc/self/fd/%d%Z", ngx_mc_lock_inherited);
 
     ngx_mc_lock_fd = open((char *) name, O_RDWR|O_CLOEXEC);
 

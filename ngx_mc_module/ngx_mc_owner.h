@@ -22,6 +22,9 @@ void ngx_mc_owner_notify(void);
    in another process; valid as long as the generation; or NULL */
 u_char *ngx_mc_owner_holder(ngx_mc_endpoint_t *ep);
 
+/* whether a reload has started workers that follow this one */
+ngx_uint_t ngx_mc_owner_is_old(ngx_mc_generation_t *gen);
+
 /* a worker, in init_process and exit_process */
 ngx_int_t ngx_mc_owner_init_process(ngx_cycle_t *cycle);
 void ngx_mc_owner_exit_process(void);

@@ -57,8 +57,6 @@ static uint64_t ngx_mc_registry_hash(ngx_str_t *name);
 
 ngx_mc_registry_t       *ngx_mc_registry;
 
-static ngx_slab_pool_t  *ngx_mc_shpool;
-
 
 ngx_int_t
 ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
@@ -471,11 +469,6 @@ ngx_mc_registry_publish(ngx_mc_registry_conf_t *rcf, ngx_log_t *log)
     ngx_mc_control_publish(reg, rcf->flows, log);
 
     ngx_mc_registry_reloaded(rcf, reg, NULL);
-
-    if (old) {
-        shpool = ngx_mc_shpool;
-        ngx_slab_free(shpool, old);
-    }
 }
 
 
@@ -487,7 +480,6 @@ ngx_mc_registry_attach(ngx_shm_zone_t *zone)
     rcf = zone->data;
 
     ngx_mc_registry = rcf->registry;
-    ngx_mc_shpool = (ngx_slab_pool_t *) zone->shm.addr;
 }
 
 

@@ -172,6 +172,10 @@ struct ngx_mc_flow_stat_s {
     ngx_atomic_t            control;           /* NGX_MC_CONTROL_* */
     ngx_atomic_t            choice;            /* NGX_MC_CHOICE_* */
 
+    /* anybody's who finds that a process of another master has the lock: when,
+       ngx_current_msec; the owner's to clear */
+    ngx_atomic_t            held;
+
     /* the owner's */
     ngx_atomic_t            controlled;        /* registry's control that it
                                                   has seen */

@@ -38,6 +38,9 @@ typedef enum {
 } ngx_mc_health_e;
 
 
+/* ms since a lock was found to be another master's */
+#define NGX_MC_STATUS_HELD    2000
+
 /* ms that a source may take to deliver once it is connected */
 #define NGX_MC_STATUS_SILENT  3000
 
@@ -510,7 +513,7 @@ static ngx_int_t
 ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
 {
     ngx_str_t                  text;
-    ngx_uint_t                 i, n, running;
+    ngx_uint_t                 i, n, running, waits, held;
     ngx_mc_parse_t             parse;
     ngx_mc_status_t           *st;
     ngx_mc_endpoint_def_t     *def;
@@ -558,8 +561,16 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
     st->control = entry->stat->control;
     st->choice = entry->stat->choice;
 
-    running = (entry->stat->pid != 0
-               && ngx_mc_control_runs(st->control, st->def.stopped));
+    running = ngx_mc_control_runs(st->control, st->def.stopped);
+
+    /* nobody's: it moves, or a binary upgrade is under way */
+
+    waits = (running && entry->stat->pid == 0);
+
+    held = (ngx_atomic_uint_t) ngx_current_msec - entry->stat->held
+           < NGX_MC_STATUS_HELD;
+
+    running = running && !waits;
 
     for (i = 0; i < n; i++, ep++) {
 
@@ -585,6 +596,17 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
         if (!running || ep->off) {
             /* what a dead owner may have left */
             ep->stat.state = NGX_MC_STATE_STOPPED;
+        }
+
+        if (waits && !ep->off) {
+
+            /* nobody may write that into the record */
+
+            ep->stat.state = NGX_MC_STATE_CONNECTING;
+            ngx_cpystrn(ep->stat.last_error,
+                        (u_char *) (held ? "held by another nginx"
+                                         : "on its way to another worker"),
+                        NGX_MC_ERROR_LEN);
         }
 
         if (ep->stat.state > NGX_MC_STATE_CONNECTED) {

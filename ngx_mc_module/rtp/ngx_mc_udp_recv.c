@@ -668,6 +668,10 @@ ngx_mc_udp_recv_update(ngx_mc_udp_source_t *s)
         if (ngx_mc_access(params->allow, &s->peer.sockaddr) != NGX_OK) {
             ngx_mc_udp_down(s, "the address is no longer allowed");
 
+            if (s->reorder) {
+                ngx_mc_rtp_reorder_reset(s->reorder);
+            }
+
         } else {
             ngx_add_timer(&s->silence, s->timeout);
         }

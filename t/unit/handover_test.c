@@ -68,6 +68,13 @@ ngx_mc_owner_notify(void)
 }
 
 
+ngx_uint_t
+ngx_mc_owner_is_old(ngx_mc_generation_t *gen)
+{
+    return 0;
+}
+
+
 static void
 setup(void)
 {
@@ -90,7 +97,7 @@ setup(void)
         entries[i].hint = 0;
 
         flows[i].stat = &stats[i];
-        flows[i].def.name = shim_str((char *) stats[i].name);
+        flows[i].name = shim_str((char *) stats[i].name);
         flows[i].moving = 1;
 
         p = texts[i];
