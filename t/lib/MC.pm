@@ -74,9 +74,10 @@ C<flows>, text inside the configuration template, or C<conf>, a whole
 configuration.  C<main> and C<http_conf> are added at the main level and
 inside server{}.  C<workers> (1), C<control> (mc_status control=on), C<http>
 (1), C<log> (info), C<events>, C<user> (www-data, when root), C<files>, a hash
-of files written to the prefix first, C<start> (1).  C<daemon> (0): nginx is
-not a child of the test, and hears the signals of a binary upgrade, which it
-does not with "daemon off".
+of files written to the prefix first, C<start> (1).  C<workers> may be "auto".
+C<daemon> (0): nginx is not a child of the test, and hears the signals of a
+binary upgrade, which it does not with "daemon off".  C<master> (1), 0 for
+master_process off, where the one process counts as the worker.
 
 =cut
 
@@ -86,8 +87,9 @@ sub new {
     my $self = bless {
         workers => 1, http => 1, log => 'info', start => 1, control => 0,
         main => '', http_conf => '', events => '', user => 'www-data',
-        daemon => 0, %args,
-        ports => {}, masters => [], procs => [], allowed => [], seq => 0, runs => 0,
+        daemon => 0, master => 1, %args,
+        ports => {}, masters => [], procs => [], allowed => [], seq => 0,
+        runs => 0,
     }, $class;
 
     # inside a user namespace there is only one user
@@ -180,6 +182,7 @@ sub config_text {
     my $globals = '';
     $globals .= "load_module $c{so};\n";
     $globals .= $c{daemon} ? "daemon on;\n" : "daemon off;\n";
+    $globals .= "master_process off;\n" unless $c{master};
 
     # the master of a binary upgrade gets nothing else of the environment
 
@@ -243,12 +246,14 @@ sub write_conf {
     $self->write_file('nginx.conf', $self->config_text);
 }
 
-=head2 start(), stop(['stop'|'quit']), reload(%args)
+=head2 start(), stop(['stop'|'quit']), reload(%args), hup(%args)
 
 C<stop> returns the seconds it took.  C<reload> takes what C<new> takes
 (C<flows>, C<main> and so on), writes the configuration and waits until new
 workers run; C<<wait => 0>> for a reload that is expected to be refused.
-Returns exit status and output of C<nginx -s reload>.
+Returns exit status and output of C<nginx -s reload>.  C<hup> writes the
+configuration and signals the master, without that other process and without
+waiting.
 
 =cut
 
@@ -281,7 +286,7 @@ sub start {
 
     my $ok = $self->poll(sub {
         return 'gone' if !$self->_master_alive;
-        return '' unless $self->worker_pids >= $self->{workers};
+        return '' unless $self->worker_pids >= $self->nworkers;
         return 'up' unless $self->{http};
         my $r = $self->get('');
         return $r->{status} == 200 ? 'up' : '';
@@ -319,6 +324,14 @@ sub _master_alive {
     return 1;
 }
 
+sub nworkers {
+    my ($self) = @_;
+
+    return 1 unless $self->{master};
+    return $self->{workers} unless $self->{workers} eq 'auto';
+    return POSIX::sysconf(84);     # _SC_NPROCESSORS_ONLN, which POSIX lacks
+}
+
 sub stop {
     my ($self, $how) = @_;
 
@@ -352,11 +365,19 @@ sub reload {
     if ($wait && $exit == 0) {
         $self->poll(sub {
             my @new = grep { !$old{$_} } $self->worker_pids;
-            @new >= $self->{workers};
+            @new >= $self->nworkers;
         }, 15) or fail('new workers run after a reload');
     }
 
     return ($exit, $out);
+}
+
+sub hup {
+    my ($self, %args) = @_;
+
+    $self->write_conf(%args);
+
+    return kill 'HUP', $self->{pid};
 }
 
 =head2 upgrade(%args), master(pid), MC::alive(pid)
@@ -398,7 +419,7 @@ sub upgrade {
     $self->{pid} = $new;
 
     $self->poll(sub {
-        return 0 unless $self->worker_pids >= $self->{workers};
+        return 0 unless $self->worker_pids >= $self->nworkers;
         return 1 unless $self->{http};
         return $self->get('')->{status} == 200;
     }, 15, 0.01) or croak 'the new master does not answer: ' . $self->_tail;
@@ -781,6 +802,7 @@ sub worker_pids {
     my ($self, $all) = @_;
 
     return () unless $self->{pid};
+    return ($self->{pid}) unless $self->{master};
 
     my @pids = grep {
         my $title = _slurp("/proc/$_/cmdline");
@@ -907,6 +929,12 @@ MC::Process: C<pid>, C<out>, C<err>, C<json> (the last line that is an object,
 after waiting for the end), C<running>, C<wait(seconds)> (exit status, undef
 while it runs), C<wait_out(regex, seconds)>, C<signal(name)>, C<stop>.
 
+=head2 background(name, sub)
+
+Runs the sub in a process of its own, as an MC::Process whose C<json> is what
+the sub returned, a reference.  It is handed a function that tells whether it
+is to end, as C<stop> and C<json> ask for.
+
 =head2 run(command...)
 
 Runs it to its end: exit status, standard output, standard error.
@@ -938,6 +966,43 @@ sub spawn {
             open STDERR, '>', "$p->{file}.err";
         },
         'timeout', '-k', 3, $limit, @cmd);
+
+    push @{ $self->{procs} }, $p;
+
+    return $p;
+}
+
+sub background {
+    my ($self, $name, $sub) = @_;
+
+    my $n = ++$self->{seq};
+
+    my $p = bless {
+        t => $self, name => $name, cmd => [], background => 1,
+        file => "$self->{dir}/$n-$name",
+    }, 'MC::Process';
+
+    my $parent = $$;
+
+    $p->{pid} = fork();
+    croak "fork: $!" unless defined $p->{pid};
+
+    if ($p->{pid} == 0) {
+        my $end = 0;
+
+        $SIG{TERM} = $SIG{INT} = sub { $end = 1 };
+        chdir $self->{dir};
+
+        open STDERR, '>', "$p->{file}.err";
+        open my $fh, '>', "$p->{file}.out";
+
+        my $result = eval { $sub->(sub { $end || getppid() != $parent }) };
+
+        print STDERR $@ if $@;
+        print $fh encode_json($result), "\n" if ref $result;
+        close $fh;
+        _exit($@ ? 1 : 0);
+    }
 
     push @{ $self->{procs} }, $p;
 
@@ -1191,7 +1256,10 @@ sub wait_out {
 sub json {
     my ($self, $deadline) = @_;
 
-    unless (defined $self->wait($deadline || 30)) {
+    if ($self->{background}) {
+        $self->stop;
+
+    } elsif (!defined $self->wait($deadline || 30)) {
         $self->stop;
     }
 
@@ -1219,6 +1287,7 @@ sub signal {
     my ($self, $signal) = @_;
 
     return 0 unless $self->running;
+    return kill $signal, $self->{pid} if $self->{background};
 
     my $pid = $signal =~ /^(?:TERM|INT)$/ ? $self->{pid} : $self->program;
 
