@@ -117,7 +117,9 @@ END
 
 is($exit, 0, 'reload') or diag($out);
 
-$t->wait_for(sub { !grep { kill 0, $_ } @old }, 15, 'old workers leave');
+$t->wait_for(sub { !grep { kill(0, $_) && $_ != $before->{flows}{a}{pid} }
+                          @old }, 15,
+             'old workers without a live flow leave');
 
 my $after = $t->status;
 is($after->{generation}, $before->{generation} + 1, 'a new generation');
@@ -137,6 +139,8 @@ is($t->mcpkt_run('connect', 'srt://127.0.0.1:%%c_in%%?passphrase=0123456789',
 
 $_->[1]->stop for @peers;
 $t->wait_for(sub { $t->source('a')->{state} eq 'waiting' }, 5);
+$t->wait_for(sub { !grep { kill 0, $_ } @old }, 15,
+             'the last one leaves with its peers');
 
 my $udp = $t->mcpkt('recv', 'udp://127.0.0.1:%%u%%', '--packets', 100);
 my $send = $t->mcpkt('send', 'srt://127.0.0.1:%%in%%', '--seconds', 20);
