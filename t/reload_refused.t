@@ -140,13 +140,13 @@ sub accepted {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    my $generation = $t->status->{generation};
+    my $time = $t->status->{last_reload}{time};
     my ($exit, $out) = $t->reload(%args);
 
     is($exit, 0, "$what: accepted") or diag($out);
     $t->wait_for(sub { my $s = $t->status;
-                       $s && $s->{generation} != $generation }, 10,
-                 "$what: another generation");
+                       $s && $s->{last_reload}{time} ne $time }, 10,
+                 "$what: in force");
 
     my $s = $t->status;
 
@@ -352,15 +352,17 @@ $t = MC->new(workers => 1, log => 'notice', main => "mc_zone_size 1m;\n",
              flows => "mc_flow a { mc_source udp://127.0.0.1:%%a%%;"
                       . " mc_output o udp://127.0.0.1:%%b%%; }\n");
 
-# outputs' ports need not be free
+# each at an address of its own
+
+my $one = $t->{flows};
 
 sub many {
     my ($letter, $n) = @_;
 
-    return $t->{flows}
+    return $one
         . join '', map { my $i = $_;
-                         "mc_flow $letter$i { mc_source udp://127.0.0.1:"
-                         . (33000 + $i) . ";\n"
+                         "mc_flow $letter$i { mc_source udp://127.77."
+                         . ($i >> 8) . '.' . ($i & 255) . ":%%a%%;\n"
                          . join('', map { "mc_output o$_ udp://127.0.0.1:9;\n" }
                                         1 .. 10)
                          . "}\n" } 1 .. $n;
@@ -380,9 +382,52 @@ like($out, $needs, 'with the size that is needed');
 is(state_of(), $before, 'nothing happens');
 
 my ($size) = $out =~ $needs;
-$t->{flows} = $t->{flows};
-$t->write_conf(flows => $t->expand(''));
+
 $t->allow(qr/\[emerg\].*$needs/);
+
+# whatever is said to be needed has to do
+
+$feed->stop;
+$t->wait_for(sub { ($t->source('a') || {})->{state} eq 'waiting' }, 10,
+             'nothing is live');
+$t->{flows} = $one;
+my $s1 = accepted('with that size', main => "mc_zone_size ${size}m;\n",
+                  flows => many('f', 300));
+is(scalar keys %{ $s1->{flows} }, 301, 'there is room');
+
+accepted('once more', flows => many('f', 300));
+
+# as many others: for a while all have to be there
+
+$feed = $t->mcpkt('send', 'udp://127.0.0.1:%%a%%', '--seconds', 60, '--rate',
+                  '1m');
+$t->wait_for(sub { $t->source('a')->{state} eq 'connected' }, 10, 'a flow');
+
+my $time = $t->status->{last_reload}{time};
+my $connections = $t->source('a')->{connections};
+
+$t->reload(wait => 0, flows => many('g', 300));
+$t->wait_for(sub { $t->status->{last_reload}{time} ne $time }, 10,
+             'all other flows: decided');
+
+my $last = $t->status->{last_reload};
+
+SKIP: {
+    skip 'there is room', 2 if $last->{result} eq 'ok';
+
+    like($last->{error}, qr/no room in mc_zone_size.*are needed/,
+         'no room: is told');
+
+    my ($is, $need) = $last->{error} =~ /is (\d+) bytes, (\d+) are/;
+    cmp_ok($need || 0, '>', $is || 0, 'no room: more is needed than there is');
+
+    $t->allow(qr/\[emerg\].*no room in the shared memory/);
+}
+
+is($t->source('a')->{connections}, $connections, 'the live flow stays');
+accepted('without them', flows => $one);
+is($t->source('a')->{connections}, $connections, 'the live flow stays');
+
 $t->finish;
 
 done_testing();
