@@ -366,44 +366,114 @@ recv_('p l', 'srt://127.0.0.1:%%p_l%%');
 flowing($_, 'l', "$_ l has packets") for qw/ p q /;
 is($t->output('q', 'l')->{connections}, 1, 'to the receiver that stayed');
 
-# as they share a port they share a worker: apart again, ports swapped
-
-$flows{p}{in} = on('q', 'p');
-$flows{q}{in} = on('p', 'q2');
-$flows{p}{out}{l} = "srt://:%%q_l2%%";
-reload();
+lossless('q l', 'q');
+(delete $recv{$_})->stop for 'q u', 'p l';
 (delete $send{$_})->stop for qw/ p q /;
-(delete $recv{'p l'})->stop;
-send_('p', url('q', 'p'));
-send_('q', url('p', 'q2'));
-wait_state($_, undef, 'connected', 10, "$_ has a port of its own again")
-    for qw/ p q /;
-recv_('p l', 'srt://127.0.0.1:%%q_l2%%');
-flowing($_, 'l', "$_ l has packets") for qw/ p q /;
-is($t->output('q', 'l')->{connections}, 1, 'q l stays');
+%flows = ();
 
-# a swap in one worker or in two, wherever they are now
 
-my $one = $t->flow('p')->{pid} == $t->flow('q')->{pid};
+# WAITING FOR NOTHING
 
-for my $round (1 .. 2) {
-    ($flows{p}{in}, $flows{q}{in}) =
-        $round == 1 ? ('srt://:%%p%%', 'srt://:%%q%%')
-                    : ('srt://:%%q%%', 'srt://:%%p%%');
+# what waits is asked for no longer, or is given up by a flow that lives on
+
+sub alone {
+    my (@names) = @_;
+
+    %flows = map {
+        $_ => { in => on($_, $_), out => { l => "srt://:%%${_}_l%%" } }
+    } @names;
+
     reload();
-    (delete $send{$_})->stop for qw/ p q /;
-    send_('p', 'srt://127.0.0.1:%%' . ($round == 1 ? 'p' : 'q') . '%%');
-    send_('q', 'srt://127.0.0.1:%%' . ($round == 1 ? 'q' : 'p') . '%%');
-    wait_state($_, undef, 'connected', 10, "swap $round: $_") for qw/ p q /;
-    flowing($_, 'l', "swap $round: $_ l has packets") for qw/ p q /;
+    $t->wait_for(sub { $t->worker_pids(1) == 2 }, 15, 'no old workers');
+
+    for (@names) {
+        recv_("$_ l", "srt://127.0.0.1:%%${_}_l%%");
+        send_($_, url($_, $_), '--reconnect');
+    }
+
+    wait_state($_, undef, 'connected', 10, "$_ is live") for @names;
+    wait_state($_, 'l', 'connected', 10, "$_ has a receiver") for @names;
+
+    %pid = map { $_ => $t->flow($_)->{pid} } @names;
 }
 
-# all the time, and with how many sources
+alone(qw/ v w x /);
+isnt($pid{w}, $pid{v}, 'v and w live in two workers');
+is($pid{x}, $pid{v}, 'x in that of v');
 
-lossless('q l', 'q');
-(delete $recv{'q u'})->stop;
-(delete $recv{'p l'})->stop;
-(delete $send{$_})->stop for qw/ p q /;
+$flows{w}{in} = on('v', 'w');
+reload();
+waits_for('w', undef, 'v', 'w waits');
+
+# long enough for the attempts to be seldom
+
+$t->wait_for(sub { $t->log =~ /waits for flow "v", next attempt in \d{4} ms/ },
+             10, 'and tries ever less');
+
+$flows{w}{in} = on('w', 'w');
+reload();
+wait_state('w', undef, 'connected', 10, 'w asks for its own port again');
+is($t->flow($_)->{pid}, $pid{$_}, "$_ is where it was") for qw/ v w x /;
+
+$flows{w}{in} = on('v', 'w');
+$t->log_mark;
+reload();
+waits_for('w', undef, 'v', 'w waits once more');
+$t->wait_for(sub { $t->log =~ /waits for flow "v", next attempt in \d{4} ms/ },
+             10, 'and tries ever less');
+
+$flows{v}{in} = 'srt://:%%v_in2%%';
+my $fed = delete $send{v};
+reload();
+$t->wait_for(sub { $t->source('w')->{state} =~ /waiting|connected/ }, 2,
+             'v leaves the port, and w gets it');
+$fed->stop;
+(delete $send{w})->stop;
+send_('w', url('v', 'w'));
+send_('v', 'srt://127.0.0.1:%%v_in2%%', '--reconnect');
+wait_state($_, undef, 'connected', 10, "$_ is fed") for qw/ v w /;
+is($t->flow($_)->{pid}, $pid{$_}, "$_ is where it was") for qw/ v w x /;
+is($t->output($_, 'l')->{connections}, 1, "the receiver of $_ stayed")
+    for qw/ v w x /;
+
+
+# PORTS SWAPPED
+
+sub swap {
+    my ($one, $two, $where) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    @flows{$one, $two} = ({ %{ $flows{$one} }, in => $flows{$two}{in} },
+                          { %{ $flows{$two} }, in => $flows{$one}{in} });
+
+    my @fed = delete @send{$one, $two};
+
+    reload();
+    ok(ended($_, 3), "$where: a sender sees it") for @fed;
+    $_->stop for @fed;
+
+    for ($one, $two) {
+        wait_state($_, undef, 'waiting', 2, "$where: $_ gets the port");
+
+        my ($port, $id) = $flows{$_}{in} =~ /%%(\w+)%%(?: streamid=(\S+))?/;
+        send_($_, "srt://127.0.0.1:%%$port%%"
+                  . (defined $id ? "?streamid=$id" : ''));
+    }
+
+    for ($one, $two) {
+        wait_state($_, undef, 'connected', 10, "$where: $_ is fed");
+        flowing($_, 'l', "$where: and feeds its receiver");
+        is($t->output($_, 'l')->{connections}, 1, "$where: which stays");
+        is($t->flow($_)->{pid}, $pid{$_}, "$where: $_ is where it was");
+    }
+}
+
+swap('v', 'x', 'in one worker');
+swap('v', 'w', 'in two workers');
+
+lossless("$_ l", $_) for qw/ v w x /;
+(delete $send{$_})->stop for qw/ v w x /;
 %flows = ();
 
 

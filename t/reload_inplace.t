@@ -338,7 +338,10 @@ sub reload {
         }
     }
 
-    # with the protocol go other defaults
+    # with the protocol go other defaults, and pace= is by that of the source
+
+    @logged = grep { !/output .*: changed: pace$/ } @logged;
+    @events = grep { !/output .*: changed: pace$/ } @events;
 
     s/: URL\K, .*// for @logged, @events;
 
