@@ -310,7 +310,7 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(buffer_mode), 0, 0, ngx_mc_param_buffer_modes },
 
     { ngx_string("pt"), NGX_MC_PARAM_INT,
-      NGX_MC_RTP|NGX_MC_ON_OUTPUT,
+      NGX_MC_RTP|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(pt), 0, 127, NULL },
 
     { ngx_string("ssrc"), NGX_MC_PARAM_INT64,
@@ -322,11 +322,11 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(pkt_size), 188, 1316, NULL },
 
     { ngx_string("rtp"), NGX_MC_PARAM_ENUM,
-      NGX_MC_RTP|NGX_MC_ON_OUTPUT,
+      NGX_MC_RTP|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(rtp), 0, 0, ngx_mc_param_rtps },
 
     { ngx_string("pace"), NGX_MC_PARAM_ENUM,
-      NGX_MC_DATAGRAM|NGX_MC_ON_OUTPUT,
+      NGX_MC_DATAGRAM|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(pace), 0, 0, ngx_mc_param_paces },
 
     { ngx_string("timeout"), NGX_MC_PARAM_TIME,

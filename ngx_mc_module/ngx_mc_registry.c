@@ -43,6 +43,7 @@ static ngx_int_t ngx_mc_registry_build(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg, ngx_mc_registry_conf_t *rcf);
 static ngx_uint_t ngx_mc_registry_expire(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg, ngx_uint_t force);
+static size_t ngx_mc_registry_used(ngx_mc_registry_t *reg);
 static size_t ngx_mc_generation_size(ngx_array_t *flows, ngx_str_t *region);
 static ngx_mc_flow_stat_t *ngx_mc_flow_stat_get(ngx_slab_pool_t *shpool,
     ngx_mc_flow_stat_t ***last, ngx_str_t *name, uint32_t number);
@@ -150,7 +151,9 @@ ngx_mc_registry_init(ngx_shm_zone_t *zone, void *data)
     }
 
     if (ngx_mc_registry_prepare(shpool, reg, rcf) != NGX_OK) {
-        needed = ngx_mc_registry_needed(rcf->flows);
+        needed = ngx_mc_registry_needed(rcf->flows)
+                 + ngx_mc_registry_used(reg);
+        needed = ngx_align(needed, 1024 * 1024);
 
         ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
                       "no room in the shared memory for %ui flows: "
@@ -509,6 +512,44 @@ ngx_mc_registry_needed(ngx_array_t *flows)
     size += size / 8 + 64 * ngx_pagesize;
 
     return ngx_align(size, 1024 * 1024);
+}
+
+
+/* what the flows take that are there, and that stay while they are replaced */
+
+static size_t
+ngx_mc_registry_used(ngx_mc_registry_t *reg)
+{
+    size_t                   size;
+    ngx_uint_t               i;
+    ngx_mc_flow_stat_t      *flow;
+    ngx_mc_generation_t     *gen;
+    ngx_mc_endpoint_stat_t  *st;
+
+    size = 0;
+
+    for (flow = reg->flows; flow; flow = flow->next) {
+        size += NGX_MC_FLOW_SLOT;
+
+        for (st = flow->endpoints; st; st = st->next) {
+            size += NGX_MC_ENDPOINT_SLOT;
+        }
+    }
+
+    for (gen = reg->current;
+         gen;
+         gen = (gen == reg->current) ? reg->previous : NULL)
+    {
+        for (i = 0; i < gen->nflows; i++) {
+            size += sizeof(ngx_mc_flow_entry_t) + gen->flows[i].text.len
+                    + gen->flows[i].nendpoints
+                      * sizeof(ngx_mc_endpoint_stat_t *);
+        }
+
+        size = ngx_align(size, ngx_pagesize);
+    }
+
+    return size;
 }
 
 

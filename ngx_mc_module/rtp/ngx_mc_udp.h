@@ -101,6 +101,8 @@ typedef struct {
     int64_t                 failing;       /* us: since when sends fail, 0 */
     int64_t                 refused;       /* us: the last time, 0 */
     ngx_err_t               err;           /* the last failure */
+
+    ngx_mc_rtp_pace_t       pacer;         /* what "pace" points to */
 } ngx_mc_udp_output_t;
 
 

@@ -18,6 +18,8 @@ static ngx_int_t ngx_mc_udp_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_mc_udp_init(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_source(ngx_mc_endpoint_t *ep);
 static ngx_int_t ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep);
+static void ngx_mc_udp_set_output(ngx_mc_udp_output_t *u,
+    ngx_mc_params_t *params);
 static void ngx_mc_udp_open(ngx_mc_endpoint_t *ep);
 static void ngx_mc_udp_open_out(ngx_mc_endpoint_t *ep,
     ngx_mc_handover_t *ho);
@@ -148,10 +150,6 @@ ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
 
     if (ep->def->protocol == NGX_MC_RTP) {
         u->rtp = 1;
-        u->keep = (params->rtp == NGX_MC_RTP_KEEP);
-
-        u->set_pt = (params->pt != NGX_CONF_UNSET);
-        u->pt = u->set_pt ? params->pt : NGX_MC_RTP_PT_TS;
 
         /* RFC 3550, 5.1: not to be guessed */
 
@@ -161,20 +159,45 @@ ngx_mc_udp_init_output(ngx_mc_endpoint_t *ep)
                   ? (uint32_t) ngx_random() << 1 : (uint32_t) params->ssrc;
     }
 
-    if (params->pace == NGX_MC_PACE_PCR) {
-
-        u->pace = ngx_palloc(ep->pool, sizeof(ngx_mc_rtp_pace_t));
-        if (u->pace == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_mc_rtp_pace_init(u->pace, ep->flow->batch, ngx_mc_udp_send, u,
-                             ep->log);
-    }
+    ngx_mc_udp_set_output(u, params);
 
     ep->data = u;
 
     return NGX_OK;
+}
+
+
+/* what may change while the socket is open */
+
+static void
+ngx_mc_udp_set_output(ngx_mc_udp_output_t *u, ngx_mc_params_t *params)
+{
+    ngx_uint_t  keep;
+
+    if (u->rtp) {
+        keep = (params->rtp == NGX_MC_RTP_KEEP);
+
+        if (keep != u->keep) {
+            u->keep = keep;
+            u->timed = 0;
+        }
+
+        u->set_pt = (params->pt != NGX_CONF_UNSET);
+        u->pt = u->set_pt ? params->pt : NGX_MC_RTP_PT_TS;
+    }
+
+    if (params->pace == NGX_MC_PACE_PCR) {
+
+        if (u->pace == NULL) {
+            u->pace = &u->pacer;
+            ngx_mc_rtp_pace_init(u->pace, u->endpoint->flow->batch,
+                                 ngx_mc_udp_send, u, u->endpoint->log);
+        }
+
+    } else if (u->pace) {
+        ngx_mc_rtp_pace_close(u->pace);
+        u->pace = NULL;
+    }
 }
 
 
@@ -568,6 +591,8 @@ ngx_mc_udp_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
     }
 
     u = ep->data;
+
+    ngx_mc_udp_set_output(u, &def->params);
 
     if (u->pace && (changed & NGX_MC_CHANGED_BATCH)) {
         ngx_mc_rtp_pace_batch(u->pace, ep->flow->batch);
