@@ -877,10 +877,13 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
     ngx_mc_endpoint_def_t *to, u_char *names, size_t size)
 {
     u_char           *pos, *last;
+    ngx_str_t        *name;
     ngx_uint_t        changed;
     ngx_mc_param_t   *prm;
     static ngx_str_t  url = ngx_string("URL");
     static ngx_str_t  off = ngx_string("off");
+    static ngx_str_t  limit = ngx_string("max_bandwidth");
+    static ngx_str_t  latency = ngx_string("latency");
 
     changed = 0;
     pos = names;
@@ -924,7 +927,31 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
             changed |= NGX_MC_CHANGED_KEY;
         }
 
-        pos = ngx_mc_def_add_name(names, pos, last, &prm->name);
+        /* people know the policy as a part of the limit, and mostly write one
+           latency */
+
+        if (prm->where & NGX_MC_PARAM_INTERNAL) {
+            if (from->params.max_bandwidth != to->params.max_bandwidth) {
+                continue;
+            }
+
+            name = &limit;
+
+        } else if (from->params.rcvlatency != to->params.rcvlatency
+                   && from->params.peerlatency != to->params.peerlatency)
+        {
+            if (prm->offset == offsetof(ngx_mc_params_t, peerlatency)) {
+                continue;
+            }
+
+            name = (prm->offset == offsetof(ngx_mc_params_t, rcvlatency))
+                   ? &latency : &prm->name;
+
+        } else {
+            name = &prm->name;
+        }
+
+        pos = ngx_mc_def_add_name(names, pos, last, name);
     }
 
     if (names) {

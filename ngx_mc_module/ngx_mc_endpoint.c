@@ -221,6 +221,19 @@ ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
         ngx_add_timer(&ep->retry, 0);
     }
 
+    if (ep->banned
+        && (ep->def->params.max_bandwidth != def->params.max_bandwidth
+            || ep->def->params.exceed != def->params.exceed))
+    {
+        /* by another limit it might not have been */
+
+        ep->banned = 0;
+
+        ngx_mc_endpoint_stat_begin(ep->stat);
+        ep->stat->retry_at = 0;
+        ngx_mc_endpoint_stat_end(ep->stat);
+    }
+
     if (ep->data) {
         ep->type->update(ep, def, changed);
 

@@ -1009,6 +1009,10 @@ ngx_mc_srt_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
 
     se = ep->data;
 
+    if (!ep->banned) {
+        se->gate.banned = 0;
+    }
+
     if (se->port) {
         ngx_mc_srt_port_update(ep, def, changed);
 
