@@ -34,6 +34,9 @@
 #define NGX_MC_SLICES       10
 #define NGX_MC_SLICE        100
 
+/* us, what giving back may take of one pass of the event loop */
+#define NGX_MC_RELEASE      5000
+
 /* owners that are known to be alive now */
 #define NGX_MC_OWNERS       64
 
@@ -874,12 +877,15 @@ ngx_mc_owner_moves(ngx_mc_flow_t *flow)
 
 /*
  * Gives back the flows that are not live.  What shares a port with a live
- * one can run nowhere else.
+ * one can run nowhere else.  Closing hundreds of ports takes long, and live
+ * flows are not to wait for it: what is left comes with the next pass of the
+ * event loop, as our own notice wakes us too.
  */
 
 static void
 ngx_mc_owner_release(void)
 {
+    int64_t               start;
     ngx_uint_t            i, n, released;
     ngx_mc_flow_t        *flow;
     ngx_mc_generation_t  *gen;
@@ -896,11 +902,16 @@ ngx_mc_owner_release(void)
     }
 
     released = 0;
+    start = ngx_mc_now();
 
     for (i = 0; i < gen->nflows; i++) {
 
         if (gen->flows[i].group != i || ngx_mc_owner_is_live(gen, i)) {
             continue;
+        }
+
+        if (released && ngx_mc_now() - start > NGX_MC_RELEASE) {
+            break;
         }
 
         for (n = i; n != NGX_MC_NONE; n = gen->flows[n].group_next) {
