@@ -13,6 +13,11 @@
 
 #define NGX_MC_STATE_SUFFIX   ".mc.state"
 
+/* what to do with the lines of the file */
+#define NGX_MC_CONTROL_ALL    0
+#define NGX_MC_CONTROL_CHECK  1        /* only whether it can be read */
+#define NGX_MC_CONTROL_HELD   2        /* of flows that were another nginx's */
+
 /* far more than all overrides of any configuration take */
 #define NGX_MC_STATE_MAX      (64 * 1024 * 1024)
 
@@ -26,6 +31,7 @@ static void ngx_mc_control_load(ngx_mc_registry_t *reg, ngx_log_t *log);
 static ngx_int_t ngx_mc_control_read(int fd, ngx_str_t *text, ngx_log_t *log);
 static ngx_int_t ngx_mc_control_apply(ngx_mc_generation_t *gen,
     ngx_str_t *text, ngx_uint_t check, ngx_log_t *log);
+static ngx_uint_t ngx_mc_control_held(ngx_mc_flow_entry_t *entry);
 static ngx_uint_t ngx_mc_control_forget(ngx_mc_generation_t *gen,
     ngx_mc_flow_stat_t *flow);
 static ngx_uint_t ngx_mc_control_end(ngx_mc_flow_entry_t *entry,
@@ -46,6 +52,13 @@ static u_char *ngx_mc_control_text(ngx_mc_generation_t *gen, size_t *len,
 
 
 static u_char           *ngx_mc_control_name;
+
+/* as this process has inherited it: a number that the registry got later is
+   another file here */
+static int               ngx_mc_control_fd = -1;
+
+/* the master's: the file is a new one */
+static ngx_uint_t        ngx_mc_control_dirty;
 static ngx_event_t       ngx_mc_control_event;
 
 /* the ident of events that belong to no connection */
@@ -88,6 +101,8 @@ ngx_mc_control_init_module(ngx_cycle_t *cycle, ngx_uint_t on)
         fd = -1;
     }
 
+    ngx_mc_control_dirty = (fd == -1);
+
     if (fd == -1) {
 
         /* O_NONBLOCK: whatever it is, start and reload do not wait for it */
@@ -103,16 +118,20 @@ ngx_mc_control_init_module(ngx_cycle_t *cycle, ngx_uint_t on)
     }
 
     reg->state_fd = fd;
+    ngx_mc_control_fd = fd;
 
     if (fd == -1) {
         return;
     }
 
-    if (fstat(fd, &sb) == -1 || !S_ISREG(sb.st_mode)) {
+    /* root is about to give it away: neither a device nor another's file */
+
+    if (fstat(fd, &sb) == -1 || !S_ISREG(sb.st_mode) || sb.st_nlink > 1) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
-                      "\"%s\" is not a regular file", name);
+                      "\"%s\" is not a regular file of one name", name);
         (void) close(fd);
         reg->state_fd = -1;
+        ngx_mc_control_fd = -1;
         return;
     }
 
@@ -157,7 +176,9 @@ ngx_mc_control_publish(ngx_mc_registry_t *reg, ngx_array_t *flows,
         (void) ngx_atomic_fetch_add(&reg->control, 1);
     }
 
-    if (reg->state_fd == -1) {
+    if (reg->state_fd == -1
+        || !(changed || ngx_mc_control_dirty || gen->number == 1))
+    {
         return;
     }
 
@@ -186,13 +207,15 @@ ngx_mc_control_load(ngx_mc_registry_t *reg, ngx_log_t *log)
 
     /* all or nothing */
 
-    if (ngx_mc_control_apply(reg->current, &text, 1, log) != NGX_OK) {
+    if (ngx_mc_control_apply(reg->current, &text, NGX_MC_CONTROL_CHECK,
+                             log) != NGX_OK) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "the state file \"%s\" is damaged or not ours: ignored, "
                       "flows run as configured", ngx_mc_control_name);
 
     } else {
-        (void) ngx_mc_control_apply(reg->current, &text, 0, log);
+        (void) ngx_mc_control_apply(reg->current, &text, NGX_MC_CONTROL_ALL,
+                                    log);
     }
 
     ngx_free(text.data);
@@ -243,7 +266,7 @@ ngx_mc_control_read(int fd, ngx_str_t *text, ngx_log_t *log)
 
 static ngx_int_t
 ngx_mc_control_apply(ngx_mc_generation_t *gen, ngx_str_t *text,
-    ngx_uint_t check, ngx_log_t *log)
+    ngx_uint_t what, ngx_log_t *log)
 {
     ngx_int_t                rc;
     ngx_str_t                rest;
@@ -269,12 +292,15 @@ ngx_mc_control_apply(ngx_mc_generation_t *gen, ngx_str_t *text,
             return NGX_ERROR;
         }
 
-        if (check) {
+        if (what == NGX_MC_CONTROL_CHECK) {
             continue;
         }
 
         entry = ngx_mc_registry_find(gen, item.flow.data, item.flow.len);
-        if (entry == NULL) {
+
+        if (entry == NULL
+            || (what == NGX_MC_CONTROL_HELD && !ngx_mc_control_held(entry)))
+        {
             continue;
         }
 
@@ -413,6 +439,70 @@ ngx_mc_control_end(ngx_mc_flow_entry_t *entry, ngx_mc_flow_def_t *def,
     }
 
     return changed;
+}
+
+
+/*
+ * A binary upgrade: until now the flow was run, and controlled, by the workers
+ * of another master, who have told the file alone.
+ */
+
+void
+ngx_mc_control_adopt(ngx_mc_generation_t *gen)
+{
+    ngx_str_t             text;
+    ngx_log_t            *log;
+    ngx_uint_t            i, j;
+    ngx_mc_flow_entry_t  *entry;
+
+    log = ngx_cycle->log;
+
+    if (ngx_mc_control_fd == -1
+        || ngx_mc_control_read(ngx_mc_control_fd, &text, log) != NGX_OK)
+    {
+        return;
+    }
+
+    /* who writes just now has made it unreadable for a moment: what was read
+       at the start is in force then */
+
+    if (ngx_mc_control_apply(gen, &text, NGX_MC_CONTROL_CHECK, log) == NGX_OK)
+    {
+        for (i = 0; i < gen->nflows; i++) {
+            entry = &gen->flows[i];
+
+            if (!ngx_mc_control_held(entry)) {
+                continue;
+            }
+
+            entry->stat->control = NGX_MC_CONTROL_NONE;
+            entry->stat->choice = NGX_MC_CHOICE_AUTO;
+
+            for (j = 0; j < entry->nendpoints; j++) {
+                entry->endpoints[j]->control = NGX_MC_CONTROL_NONE;
+            }
+        }
+
+        (void) ngx_mc_control_apply(gen, &text, NGX_MC_CONTROL_HELD, log);
+    }
+
+    ngx_free(text.data);
+}
+
+
+static ngx_uint_t
+ngx_mc_control_held(ngx_mc_flow_entry_t *entry)
+{
+    return entry->stat->pid == 0 && ngx_mc_flow_stat_is_held(entry->stat);
+}
+
+
+void
+ngx_mc_control_changed(void)
+{
+    if (ngx_worker == 0) {
+        ngx_mc_control_save(ngx_cycle->log);
+    }
 }
 
 
@@ -638,7 +728,7 @@ ngx_mc_control_definition(ngx_mc_flow_entry_t *entry, ngx_mc_flow_def_t *def,
 static void
 ngx_mc_control_save(ngx_log_t *log)
 {
-    if (ngx_mc_registry->state_fd == -1
+    if (ngx_mc_control_fd == -1
         || ngx_mc_control_event.timer_set
         || ngx_mc_control_write(ngx_mc_registry, log) != NGX_AGAIN)
     {
@@ -648,6 +738,10 @@ ngx_mc_control_save(ngx_log_t *log)
     ngx_mc_control_event.handler = ngx_mc_control_save_handler;
     ngx_mc_control_event.data = &ngx_mc_control_dummy;
     ngx_mc_control_event.log = ngx_cycle->log;
+
+    /* a worker that leaves does so at its exit */
+    ngx_mc_control_event.cancelable = 1;
+
     ngx_add_timer(&ngx_mc_control_event, NGX_MC_STATE_RETRY);
 }
 
@@ -679,7 +773,7 @@ ngx_mc_control_write(ngx_mc_registry_t *reg, ngx_log_t *log)
 
     /* a description of our own: one that was inherited would share the lock */
 
-    ngx_sprintf(name, "/proc/self/fd/%d%Z", reg->state_fd);
+    ngx_sprintf(name, "/proc/self/fd/%d%Z", ngx_mc_control_fd);
 
     fd = open((char *) name, O_RDWR|O_CLOEXEC|O_NONBLOCK);
 

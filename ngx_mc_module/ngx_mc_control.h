@@ -74,6 +74,13 @@ void ngx_mc_control_init_module(ngx_cycle_t *cycle, ngx_uint_t on);
 void ngx_mc_control_publish(ngx_mc_registry_t *reg, ngx_array_t *flows,
     ngx_log_t *log);
 
+/* a worker of the current generation, when something was changed: for those
+   whose file was replaced since they were forked */
+void ngx_mc_control_changed(void);
+
+/* a worker that is about to run flows which another master's workers had */
+void ngx_mc_control_adopt(ngx_mc_generation_t *gen);
+
 /* a worker, in exit_process */
 void ngx_mc_control_exit_process(void);
 

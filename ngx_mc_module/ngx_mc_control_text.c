@@ -32,7 +32,6 @@
 #define NGX_MC_CONTROL_WORDS  5
 
 
-static uint64_t ngx_mc_control_sum(u_char *p, size_t len);
 static ngx_uint_t ngx_mc_control_word(ngx_str_t *word, ngx_str_t *names,
     ngx_uint_t n);
 
@@ -81,7 +80,7 @@ ngx_mc_control_text_first(ngx_str_t *text)
     p = text->data + text->len - NGX_MC_CONTROL_TAIL;
 
     ngx_sprintf(sum, NGX_MC_CONTROL_SUM "%016xL\n",
-                ngx_mc_control_sum(text->data, p - text->data));
+                ngx_mc_hash(text->data, p - text->data));
 
     if (ngx_memcmp(p, sum, NGX_MC_CONTROL_TAIL) != 0) {
         return NGX_ERROR;
@@ -206,26 +205,7 @@ u_char *
 ngx_mc_control_text_end(u_char *start, u_char *p, u_char *last)
 {
     return ngx_slprintf(p, last, NGX_MC_CONTROL_SUM "%016xL\n",
-                        ngx_mc_control_sum(start, p - start));
-}
-
-
-/* FNV-1a */
-
-static uint64_t
-ngx_mc_control_sum(u_char *p, size_t len)
-{
-    size_t    i;
-    uint64_t  h;
-
-    h = 0xcbf29ce484222325ULL;
-
-    for (i = 0; i < len; i++) {
-        h ^= p[i];
-        h *= 0x100000001b3ULL;
-    }
-
-    return h;
+                        ngx_mc_hash(start, p - start));
 }
 
 

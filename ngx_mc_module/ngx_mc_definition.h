@@ -274,6 +274,23 @@ int64_t ngx_mc_parse_rate(ngx_str_t *s);
 /* "1 to 64 of letters, digits, _ . -, not . or .."; NGX_OK, NGX_DECLINED */
 ngx_int_t ngx_mc_def_check_name(ngx_str_t *name);
 
+/* FNV-1a */
+static ngx_inline uint64_t
+ngx_mc_hash(u_char *data, size_t len)
+{
+    size_t    i;
+    uint64_t  h;
+
+    h = 0xcbf29ce484222325ULL;
+
+    for (i = 0; i < len; i++) {
+        h ^= data[i];
+        h *= 0x100000001b3ULL;
+    }
+
+    return h;
+}
+
 /* a title or a description: UTF-8 without control characters, at most
    NGX_MC_TEXT_LEN of them; NGX_OK, NGX_DECLINED */
 ngx_int_t ngx_mc_def_check_text(ngx_str_t *text);

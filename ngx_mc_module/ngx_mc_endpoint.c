@@ -187,13 +187,9 @@ ngx_mc_endpoint_stop(ngx_mc_endpoint_t *ep)
         ep->connected = 0;
         ep->stat->disconnections++;
 
-        if (ep->def->direction == NGX_MC_INPUT
-            || ep->def->protocol == NGX_MC_SRT)
-        {
-            ngx_memcpy(peer, ep->stat->peer, NGX_MC_ADDR_LEN);
-            ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
-                                  peer[0] ? peer : NULL, "closed");
-        }
+        ngx_memcpy(peer, ep->stat->peer, NGX_MC_ADDR_LEN);
+        ngx_mc_endpoint_event(ep, NGX_MC_EVENT_DISCONNECTED,
+                              peer[0] ? peer : NULL, "closed");
     }
 
     ngx_mc_endpoint_stat_reset(ep->stat);
@@ -251,6 +247,12 @@ ngx_mc_endpoint_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
     /* another limit begins with a full bucket */
 
     ep->bucket_time = 0;
+
+    /* nor may what was wrong be so any more */
+
+    if (ep->stat->state == NGX_MC_STATE_WAITING) {
+        ngx_mc_endpoint_error(ep, "");
+    }
 }
 
 

@@ -96,6 +96,7 @@ ngx_mc_flow_start(ngx_mc_flow_entry_t *entry, uint32_t generation)
 
     /* who gives a flow away leaves when it was started, who dies a pid too */
 
+    flow->choice = flow->stat->choice;
     flow->adopted = (flow->stat->pid == 0 && flow->stat->started_at);
 
     flow->stat->worker = ngx_worker;
@@ -143,10 +144,15 @@ ngx_mc_flow_stop(ngx_mc_flow_t *flow)
         }
 
         flow->stat->exiting = 0;
-        flow->stat->pid = 0;
     }
 
     ngx_mc_handover_flush(flow);
+
+    /* last: who finds the lock taken and nobody here thinks of another nginx */
+
+    if (flow->stat->pid == (ngx_atomic_uint_t) ngx_pid) {
+        flow->stat->pid = 0;
+    }
 
     for (i = 0; i < flow->nendpoints; i++) {
         ngx_mc_endpoint_free(flow->endpoints[i]);

@@ -8,8 +8,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_mc.h>
+#include <ngx_mc_control.h>
 #include <ngx_mc_handover.h>
-#include <ngx_mc_owner.h>
 #include <ngx_mc_owner.h>
 #include <sys/socket.h>
 
@@ -40,6 +40,9 @@
  * hold the generation meanwhile: no longer than two reloads take.
  */
 #define NGX_MC_HANDOVER_PAUSE    1
+
+/* us: so often those who take are woken meanwhile */
+#define NGX_MC_HANDOVER_WAKE     10000
 #define NGX_MC_HANDOVER_WAIT     100000
 
 
@@ -97,7 +100,6 @@ static ngx_mc_handover_record_t *ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
     ngx_mc_handover_message_t **message, ngx_uint_t *n);
 static void ngx_mc_handover_drop(ngx_mc_handover_message_t *m);
 static void ngx_mc_handover_close(int *fds, ngx_uint_t nfds);
-static uint64_t ngx_mc_handover_hash(ngx_str_t *text);
 
 
 #define ngx_mc_handover_align(n)  ngx_align(n, 8)
@@ -134,6 +136,7 @@ static int                  ngx_mc_handover_given[NGX_MC_HANDOVER_FDS];
 static ngx_mc_endpoint_t   *ngx_mc_handover_givers[NGX_MC_HANDOVER_FDS];
 static ngx_uint_t           ngx_mc_handover_ngiven;
 static int64_t              ngx_mc_handover_waited; /* us: since then */
+static int64_t              ngx_mc_handover_woken;
 
 static uint64_t             ngx_mc_handover_in[NGX_MC_HANDOVER_SIZE / 8];
 
@@ -303,7 +306,9 @@ ngx_mc_handover_wanted(ngx_mc_endpoint_t *ep)
     /* a flow that was changed may keep this endpoint as it is */
 
     return ngx_mc_handover_has_line(&entry->text, &ep->def->text)
-           && !ngx_mc_handover_has_line(&entry->text, &off);
+           && ngx_mc_control_runs(entry->stat->control,
+                                  ngx_mc_handover_has_line(&entry->text,
+                                                           &off));
 }
 
 
@@ -385,7 +390,7 @@ ngx_mc_handover_give(ngx_mc_endpoint_t *ep, ngx_socket_t fd, void *state,
 
     ngx_memzero(rec, room);
 
-    rec->text = ngx_mc_handover_hash(&ep->def->text);
+    rec->text = ngx_mc_hash(ep->def->text.data, ep->def->text.len);
     rec->direction = ep->def->direction;
     rec->pipeline = ep->def->pipeline;
     ngx_memcpy(rec->name, ep->def->name.data, ep->def->name.len);
@@ -481,7 +486,13 @@ ngx_mc_handover_wait(ngx_err_t err)
         return 0;
     }
 
-    ngx_mc_owner_notify();
+    /* each wakes all */
+
+    if (now - ngx_mc_handover_woken > NGX_MC_HANDOVER_WAKE) {
+        ngx_mc_handover_woken = now;
+        ngx_mc_owner_notify();
+    }
+
     ngx_msleep(NGX_MC_HANDOVER_PAUSE);
 
     return 1;
@@ -625,6 +636,7 @@ ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
     ngx_mc_handover_message_t **message, ngx_uint_t *n)
 {
     int64_t                     now;
+    uint64_t                    text;
     ngx_uint_t                  i;
     ngx_queue_t                *q;
     ngx_mc_handover_head_t     *head;
@@ -636,6 +648,7 @@ ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
     }
 
     now = ngx_mc_now();
+    text = ngx_mc_hash(ep->def->text.data, ep->def->text.len);
 
     for (q = ngx_queue_head(&ngx_mc_handover_inbox);
          q != ngx_queue_sentinel(&ngx_mc_handover_inbox);
@@ -659,7 +672,7 @@ ngx_mc_handover_find(ngx_mc_endpoint_t *ep,
                 && rec->direction == ep->def->direction
                 && rec->pipeline == ep->def->pipeline
                 && ngx_strcmp(rec->name, ep->stat->name) == 0
-                && rec->text == ngx_mc_handover_hash(&ep->def->text))
+                && rec->text == text)
             {
                 *message = m;
                 *n = i;
@@ -692,6 +705,7 @@ ngx_mc_handover_read(ngx_uint_t n)
     struct iovec                iov;
     struct msghdr               msg;
     struct cmsghdr             *cmsg;
+    ngx_mc_handover_head_t     *head;
     ngx_mc_handover_message_t  *m;
 
     iov.iov_base = ngx_mc_handover_in;
@@ -739,13 +753,20 @@ ngx_mc_handover_read(ngx_uint_t n)
         nfds += len / sizeof(int);
     }
 
-    if (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
+    if ((msg.msg_flags & MSG_CTRUNC)
+        && size >= (ssize_t) sizeof(ngx_mc_handover_head_t))
+    {
+        /* this process has no more descriptors: it has come all the same */
 
-        /* this process may have no more descriptors */
+        head = (ngx_mc_handover_head_t *) ngx_mc_handover_in;
 
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                      "handover was cut, %ui sockets of it are closed", nfds);
-        goto failed;
+                      "handover was cut: %ui of %uD sockets", nfds,
+                      head->nrecords);
+
+        while (nfds < ngx_min(head->nrecords, NGX_MC_HANDOVER_FDS)) {
+            fds[nfds++] = -1;
+        }
     }
 
     if (ngx_mc_handover_check((u_char *) ngx_mc_handover_in, size, nfds)
@@ -964,23 +985,4 @@ ngx_mc_handover_close(int *fds, ngx_uint_t nfds)
                           "close() of a handover failed");
         }
     }
-}
-
-
-/* FNV-1a */
-
-static uint64_t
-ngx_mc_handover_hash(ngx_str_t *text)
-{
-    size_t    i;
-    uint64_t  h;
-
-    h = 0xcbf29ce484222325ULL;
-
-    for (i = 0; i < text->len; i++) {
-        h ^= text->data[i];
-        h *= 0x100000001b3ULL;
-    }
-
-    return h;
 }

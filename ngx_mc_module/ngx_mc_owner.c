@@ -9,11 +9,12 @@
 #include <ngx_event.h>
 #include <ngx_mc.h>
 #include <ngx_mc_conf.h>
+#include <ngx_mc_control.h>
 #include <ngx_mc_flow.h>
 #include <ngx_mc_handover.h>
+#include <ngx_mc_lock.h>
 #include <ngx_mc_owner.h>
 #include <sys/eventfd.h>
-#include <dirent.h>
 
 
 /*
@@ -23,12 +24,10 @@
  * file, at the offset that the hash of its name gives.  The lock is of the
  * open file description ("OFD"), one of each worker's own, so the kernel
  * frees it at any death; shared memory says who the owner is, but only the
- * lock decides.  Flows that share a port make a group, and are claimed
- * together or not at all.
+ * lock decides.  Flows that share a port make a group, and are run by one
+ * process: who has none of it claims all or nothing.
  */
 
-
-#define NGX_MC_LOCK_SUFFIX  ".mc.lock"
 
 /* the work of each second is spread over so many slices of 100 ms */
 #define NGX_MC_SLICES       10
@@ -48,7 +47,7 @@
 
 /* another nginx gives back all its flows at once: after so many that it still
    has, the rest is left for the next time */
-#define NGX_MC_RETRIES      64
+#define NGX_MC_RECLAIMS      64
 
 
 static void ngx_mc_owner_notify_handler(ngx_event_t *rev);
@@ -59,7 +58,7 @@ static void ngx_mc_owner_converge(ngx_uint_t orphans);
 static void ngx_mc_owner_update(ngx_mc_generation_t *gen);
 static void ngx_mc_owner_control(void);
 static void ngx_mc_owner_retry(void);
-static void ngx_mc_owner_inherit(void);
+static void ngx_mc_owner_succeed(void);
 static void ngx_mc_owner_reclaim(void);
 static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
@@ -74,11 +73,6 @@ static void ngx_mc_owner_release_all(void);
 static ngx_uint_t ngx_mc_owner_is_live(ngx_mc_generation_t *gen,
     ngx_uint_t leader);
 static ngx_uint_t ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st);
-static ngx_int_t ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock);
-static ngx_int_t ngx_mc_owner_open(void);
-static ngx_fd_t ngx_mc_owner_open_file(ngx_cycle_t *cycle, ngx_str_t *pid);
-static ngx_fd_t ngx_mc_owner_inherit_file(ngx_cycle_t *cycle);
-static void ngx_mc_owner_check_file(ngx_fd_t fd, ngx_log_t *log);
 static ngx_mc_flow_t *ngx_mc_owner_running(uint64_t hash);
 static ngx_uint_t ngx_mc_owner_listens(ngx_mc_flow_entry_t *entry,
     ngx_mc_endpoint_def_t *def);
@@ -94,17 +88,10 @@ static ngx_rbtree_t        ngx_mc_owned;
 static ngx_rbtree_node_t   ngx_mc_owned_sentinel;
 static ngx_queue_t         ngx_mc_flows;
 
-/* the file that is open, and what its name was last seen to lead to */
-static u_char              ngx_mc_lock_name[NGX_MAX_PATH];
-static dev_t               ngx_mc_lock_dev;
-static ino_t               ngx_mc_lock_ino;
-
-static ngx_fd_t            ngx_mc_lock_fd = NGX_INVALID_FILE;
 
 /* as they were when this process was forked: what the registry has got since
    then is another file here */
 static int                 ngx_mc_notify_fd = -1;
-static ngx_fd_t            ngx_mc_lock_inherited = NGX_INVALID_FILE;
 
 static uint32_t            ngx_mc_owner_generation;
 static ngx_atomic_uint_t   ngx_mc_owner_controlled;
@@ -115,11 +102,14 @@ static ngx_uint_t          ngx_mc_owner_slice;
 static ngx_uint_t          ngx_mc_owner_leaving;
 
 /* where the search for what nobody has goes on */
-static ngx_uint_t          ngx_mc_owner_retried;
+static ngx_uint_t          ngx_mc_owner_reclaimed;
 
 /* a change that could not be made, or a flow that could not be started */
 static ngx_uint_t          ngx_mc_owner_behind;
 static ngx_uint_t          ngx_mc_owner_failed;
+
+/* when flows of another master's workers were last taken over */
+static ngx_msec_t          ngx_mc_owner_adopted;
 static ngx_event_t         ngx_mc_slice_event;
 
 /* the ident of events that belong to no connection */
@@ -131,14 +121,9 @@ static ngx_connection_t   *ngx_mc_notify_connection;
 void
 ngx_mc_owner_init_module(ngx_cycle_t *cycle)
 {
-    int                 fd;
-    ngx_uint_t          shared;
-    struct stat         sb;
-    ngx_core_conf_t    *ccf;
     ngx_mc_registry_t  *reg;
 
     reg = ngx_mc_registry;
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     if (reg->notify_fd == -1) {
         reg->notify_fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
@@ -153,48 +138,7 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
 
     ngx_mc_handover_init_module(cycle);
 
-    /*
-     * The file stays the same for the life of this master, even if its name
-     * goes: workers that leave and those that come must see one set of locks.
-     */
-
-    if (reg->lock_fd == -1) {
-        reg->lock_fd = ngx_mc_owner_open_file(cycle, &ccf->pid);
-
-        if (reg->lock_fd == NGX_INVALID_FILE) {
-            return;
-        }
-    }
-
-    fd = reg->lock_fd;
-    ngx_mc_lock_inherited = fd;
-
-    if (fstat(fd, &sb) == -1) {
-        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                      "fstat() \"%s\" failed", ngx_mc_lock_name);
-        return;
-    }
-
-    if (geteuid() == 0
-        && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && sb.st_uid != ccf->user)
-    {
-        /* after an upgrade to another user the workers of the old master open
-           the file as its group, in case that they are to come back */
-
-        shared = (ngx_inherited && sb.st_uid != 0);
-
-        if (fchown(fd, ccf->user, shared ? (gid_t) -1 : ccf->group) == -1) {
-            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                          "fchown() \"%s\" failed", ngx_mc_lock_name);
-
-        } else if (shared && fchmod(fd, 0660) == -1) {
-            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                          "fchmod() \"%s\" failed", ngx_mc_lock_name);
-        }
-    }
-
-    ngx_mc_owner_check_file(fd, cycle->log);
+    ngx_mc_lock_init_module(cycle);
 }
 
 
@@ -416,14 +360,13 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         ngx_mc_owner_converge(1);
 
         if (ngx_worker == 0
-            && !ngx_mc_owner_leaving
-            && ngx_mc_lock_fd != NGX_INVALID_FILE)
+            && !ngx_mc_owner_leaving)
         {
-            ngx_mc_owner_check_file(ngx_mc_lock_fd, ev->log);
+            ngx_mc_lock_check(ev->log);
         }
 
     } else {
-        ngx_mc_owner_inherit();
+        ngx_mc_owner_succeed();
         ngx_mc_owner_reclaim();
     }
 
@@ -464,7 +407,7 @@ ngx_mc_owner_converge(ngx_uint_t orphans)
         ngx_mc_owner_release();
     }
 
-    if (ngx_mc_owner_open() != NGX_OK) {
+    if (ngx_mc_lock_open() != NGX_OK) {
         return;
     }
 
@@ -519,9 +462,11 @@ ngx_mc_owner_update(ngx_mc_generation_t *gen)
 
             /* no reason to cut a stream */
 
-            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                          "flow \"%V\" could not be changed, it goes on as "
-                          "it was for now", &flow->name);
+            if (ngx_mc_owner_generation != gen->number) {
+                ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                              "flow \"%V\" could not be changed, it goes on "
+                              "as it was for now", &flow->name);
+            }
 
             ngx_mc_owner_behind = 1;
         }
@@ -552,6 +497,12 @@ ngx_mc_owner_control(void)
     }
 
     ngx_mc_owner_controlled = control;
+
+    if (ngx_process != NGX_PROCESS_WORKER
+        || ngx_mc_registry->generation == ngx_mc_owner_first)
+    {
+        ngx_mc_control_changed();
+    }
 
     for (q = ngx_queue_head(&ngx_mc_flows);
          q != ngx_queue_sentinel(&ngx_mc_flows);
@@ -597,7 +548,7 @@ ngx_mc_owner_is_old(ngx_mc_generation_t *gen)
  */
 
 static void
-ngx_mc_owner_inherit(void)
+ngx_mc_owner_succeed(void)
 {
     ngx_mc_generation_t  *gen;
 
@@ -606,7 +557,7 @@ ngx_mc_owner_inherit(void)
     if (gen == NULL
         || gen->number != ngx_mc_owner_generation
         || ngx_mc_owner_failed
-        || ngx_mc_lock_fd == NGX_INVALID_FILE)
+        || ngx_mc_lock_open() != NGX_OK)
     {
         return;
     }
@@ -639,29 +590,29 @@ ngx_mc_owner_reclaim(void)
         || ngx_mc_owner_is_old(gen)
         || gen->number != ngx_mc_owner_generation
         || ngx_mc_owner_failed
-        || ngx_mc_lock_fd == NGX_INVALID_FILE)
+        || ngx_mc_lock_open() != NGX_OK)
     {
         return;
     }
 
     declined = 0;
 
-    for (n = 0; n < gen->nflows && declined < NGX_MC_RETRIES; n++) {
+    for (n = 0; n < gen->nflows && declined < NGX_MC_RECLAIMS; n++) {
 
-        if (++ngx_mc_owner_retried >= gen->nflows) {
-            ngx_mc_owner_retried = 0;
+        if (++ngx_mc_owner_reclaimed >= gen->nflows) {
+            ngx_mc_owner_reclaimed = 0;
         }
 
-        entry = &gen->flows[ngx_mc_owner_retried];
+        entry = &gen->flows[ngx_mc_owner_reclaimed];
 
-        if (entry->group != ngx_mc_owner_retried
+        if (entry->group != ngx_mc_owner_reclaimed
             || entry->hint != ngx_worker
             || entry->stat->pid)
         {
             continue;
         }
 
-        ngx_mc_owner_claim(gen, ngx_mc_owner_retried);
+        ngx_mc_owner_claim(gen, ngx_mc_owner_reclaimed);
 
         declined = ngx_mc_owner_running(entry->hash) ? 0 : declined + 1;
     }
@@ -753,7 +704,7 @@ ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
             continue;
         }
 
-        if (ngx_mc_owner_lock(entry->hash, 1) != NGX_OK) {
+        if (ngx_mc_lock(entry->hash) != NGX_OK) {
 
             if (shares) {
                 continue;
@@ -790,7 +741,7 @@ unlock:
     /* one of the group is still another's: what was taken is given back */
 
     for (n = leader; n != i; n = gen->flows[n].group_next) {
-        (void) ngx_mc_owner_lock(gen->flows[n].hash, 0);
+        ngx_mc_unlock(gen->flows[n].hash);
     }
 }
 
@@ -803,6 +754,15 @@ ngx_mc_owner_start(ngx_mc_generation_t *gen, ngx_mc_flow_entry_t *entry)
     ngx_mc_flow_t   *flow;
     ngx_mc_owned_t  *own;
 
+    /* one look for all that come together */
+
+    if (ngx_mc_flow_stat_is_held(entry->stat)
+        && ngx_current_msec - ngx_mc_owner_adopted >= NGX_MC_SLICE)
+    {
+        ngx_mc_owner_adopted = ngx_current_msec;
+        ngx_mc_control_adopt(gen);
+    }
+
     own = ngx_alloc(sizeof(ngx_mc_owned_t), ngx_cycle->log);
 
     flow = own ? ngx_mc_flow_start(entry, gen->number) : NULL;
@@ -813,7 +773,7 @@ ngx_mc_owner_start(ngx_mc_generation_t *gen, ngx_mc_flow_entry_t *entry)
             ngx_free(own);
         }
 
-        (void) ngx_mc_owner_lock(entry->hash, 0);
+        ngx_mc_unlock(entry->hash);
 
         /* not again before the second is over */
         ngx_mc_owner_failed = 1;
@@ -856,7 +816,7 @@ ngx_mc_owner_stop(ngx_mc_flow_t *flow)
 
     ngx_mc_flow_stop(flow);
 
-    (void) ngx_mc_owner_lock(hash, 0);
+    ngx_mc_unlock(hash);
 }
 
 
@@ -869,7 +829,8 @@ ngx_mc_owner_moves(ngx_mc_flow_t *flow)
 
     gen = ngx_mc_registry_current();
 
-    return !ngx_terminate
+    return ngx_process == NGX_PROCESS_WORKER
+           && !ngx_terminate
            && gen && ngx_mc_registry->quit != gen->number
            && ngx_mc_registry_find(gen, flow->name.data, flow->name.len);
 }
@@ -1123,229 +1084,4 @@ ngx_mc_owner_listens(ngx_mc_flow_entry_t *entry, ngx_mc_endpoint_def_t *def)
     ngx_destroy_pool(pool);
 
     return found;
-}
-
-
-/* a description of our own: one that was inherited would share its locks */
-
-static ngx_int_t
-ngx_mc_owner_open(void)
-{
-    u_char  name[sizeof("/proc/self/fd/") + NGX_INT_T_LEN];
-
-    if (ngx_mc_lock_fd != NGX_INVALID_FILE) {
-        return NGX_OK;
-    }
-
-    ngx_sprintf(name, "/proc/self/fd/%d%Z", ngx_mc_lock_inherited);
-
-    ngx_mc_lock_fd = open((char *) name, O_RDWR|O_CLOEXEC);
-
-    if (ngx_mc_lock_fd == -1) {
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
-                      "open() \"%s\" for \"%s\" failed, no flow can run",
-                      name, ngx_mc_lock_name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_fd_t
-ngx_mc_owner_open_file(ngx_cycle_t *cycle, ngx_str_t *pid)
-{
-    ngx_fd_t     fd;
-    struct stat  sb;
-
-    fd = NGX_INVALID_FILE;
-
-    if (ngx_inherited) {
-        fd = ngx_mc_owner_inherit_file(cycle);
-    }
-
-    if (fd == NGX_INVALID_FILE) {
-
-        if (pid->len + sizeof(NGX_MC_LOCK_SUFFIX) > NGX_MAX_PATH) {
-            ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
-                          "the name of the pid file is too long");
-            return NGX_INVALID_FILE;
-        }
-
-        ngx_sprintf(ngx_mc_lock_name, "%V%s%Z", pid, NGX_MC_LOCK_SUFFIX);
-
-        fd = open((char *) ngx_mc_lock_name,
-                  O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
-
-        if (fd == -1) {
-            ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
-                          "open() \"%s\" failed", ngx_mc_lock_name);
-            return NGX_INVALID_FILE;
-        }
-    }
-
-    if (fstat(fd, &sb) == 0) {
-        ngx_mc_lock_dev = sb.st_dev;
-        ngx_mc_lock_ino = sb.st_ino;
-    }
-
-    return fd;
-}
-
-
-/*
- * In a binary upgrade both masters need the very same file, or they would
- * have two sets of locks.  Its name may have been deleted by now or lead to
- * another file, and the configuration may name another pid file: so it is
- * taken from among the descriptors of the old master, which is our parent, as
- * nginx does not daemonize in an upgrade.
- */
-
-static ngx_fd_t
-ngx_mc_owner_inherit_file(ngx_cycle_t *cycle)
-{
-    DIR            *dir;
-    size_t          len;
-    u_char          name[sizeof("/proc//fd/") + 2 * NGX_INT64_LEN];
-    u_char          path[NGX_MAX_PATH], *last;
-    ssize_t         n;
-    ngx_fd_t        fd;
-    ngx_pid_t       pid;
-    ngx_err_t       err;
-    struct stat     sb;
-    struct dirent  *de;
-
-    static char     deleted[] = " (deleted)";
-
-    pid = ngx_getppid();
-    fd = NGX_INVALID_FILE;
-    last = path;
-    err = 0;
-
-    ngx_sprintf(name, "/proc/%P/fd%Z", pid);
-
-    dir = opendir((char *) name);
-    if (dir == NULL) {
-        err = ngx_errno;
-        goto failed;
-    }
-
-    while (fd == NGX_INVALID_FILE && (de = readdir(dir)) != NULL) {
-
-        if (ngx_strlen(de->d_name) > NGX_INT64_LEN) {
-            continue;
-        }
-
-        ngx_sprintf(name, "/proc/%P/fd/%s%Z", pid, de->d_name);
-
-        n = readlink((char *) name, (char *) path, NGX_MAX_PATH - 1);
-        if (n <= 0) {
-            continue;
-        }
-
-        last = path + n;
-        len = sizeof(deleted) - 1;
-
-        if ((size_t) n > len && ngx_memcmp(last - len, deleted, len) == 0) {
-            last -= len;
-        }
-
-        *last = '\0';
-        len = sizeof(NGX_MC_LOCK_SUFFIX) - 1;
-
-        if ((size_t) (last - path) <= len
-            || ngx_memcmp(last - len, NGX_MC_LOCK_SUFFIX, len) != 0
-            || stat((char *) name, &sb) == -1
-            || !S_ISREG(sb.st_mode))
-        {
-            continue;
-        }
-
-        fd = open((char *) name, O_RDWR|O_CLOEXEC);
-        if (fd == -1) {
-            err = ngx_errno;
-        }
-    }
-
-    (void) closedir(dir);
-
-    if (fd != NGX_INVALID_FILE) {
-        ngx_memcpy(ngx_mc_lock_name, path, last - path + 1);
-        return fd;
-    }
-
-failed:
-
-    ngx_log_error(NGX_LOG_WARN, cycle->log, err,
-                  "no lock file of the running nginx %P was found, the one "
-                  "beside the pid file is used", pid);
-
-    return NGX_INVALID_FILE;
-}
-
-
-/*
- * Locks in a file that has lost its name still hold, but another nginx that
- * is started with this pid file would not see them.
- */
-
-static void
-ngx_mc_owner_check_file(ngx_fd_t fd, ngx_log_t *log)
-{
-    struct stat  own, named;
-
-    if (fstat(fd, &own) == -1) {
-        return;
-    }
-
-    if (stat((char *) ngx_mc_lock_name, &named) == -1) {
-
-        if (ngx_errno != NGX_ENOENT && ngx_errno != NGX_ENOTDIR) {
-            return;
-        }
-
-        named.st_dev = 0;
-        named.st_ino = 0;
-    }
-
-    if (named.st_dev == ngx_mc_lock_dev && named.st_ino == ngx_mc_lock_ino) {
-        return;
-    }
-
-    ngx_mc_lock_dev = named.st_dev;
-    ngx_mc_lock_ino = named.st_ino;
-
-    if (named.st_dev == own.st_dev && named.st_ino == own.st_ino) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, log, 0,
-                  "lock file \"%s\" was %s, flows keep to the one that is "
-                  "open", ngx_mc_lock_name,
-                  named.st_ino ? "replaced" : "deleted");
-}
-
-
-static ngx_int_t
-ngx_mc_owner_lock(uint64_t hash, ngx_uint_t lock)
-{
-    struct flock  fl;
-
-    ngx_memzero(&fl, sizeof(struct flock));
-
-    fl.l_type = lock ? F_WRLCK : F_UNLCK;
-    fl.l_whence = SEEK_SET;
-    fl.l_start = (off_t) hash;
-    fl.l_len = 1;
-
-    if (fcntl(ngx_mc_lock_fd, F_OFD_SETLK, &fl) == 0) {
-        return NGX_OK;
-    }
-
-    if (ngx_errno != NGX_EAGAIN && ngx_errno != NGX_EACCES) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "fcntl(F_OFD_SETLK) failed");
-    }
-
-    return NGX_DECLINED;
 }

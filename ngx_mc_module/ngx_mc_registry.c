@@ -53,7 +53,6 @@ static ngx_mc_endpoint_stat_t *ngx_mc_endpoint_stat_get(
 static void ngx_mc_registry_collect(ngx_slab_pool_t *shpool,
     ngx_mc_registry_t *reg);
 static void ngx_mc_registry_stamp(ngx_mc_generation_t *gen);
-static uint64_t ngx_mc_registry_hash(ngx_str_t *name);
 
 
 ngx_mc_registry_t       *ngx_mc_registry;
@@ -352,7 +351,8 @@ ngx_mc_registry_build(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg,
         flow = flows[i];
         entry = &entries[i];
 
-        entry->hash = ngx_mc_registry_hash(&flow->name);
+        /* a file offset is signed: 63 bits */
+        entry->hash = ngx_mc_hash(flow->name.data, flow->name.len) >> 1;
         entry->group_next = NGX_MC_NONE;
         entry->endpoints = stat;
         entry->nendpoints = flow->sources.nelts + flow->outputs.nelts;
@@ -724,6 +724,18 @@ ngx_mc_registry_collect(ngx_slab_pool_t *shpool, ngx_mc_registry_t *reg)
         idle = (flow->pid == 0
                 || (kill(flow->pid, 0) == -1 && ngx_errno == NGX_ESRCH));
 
+        if (flow->pid == 0
+            && ngx_mc_registry_find(reg->current, flow->name,
+                                    ngx_strlen(flow->name))
+               == NULL)
+        {
+            /* it was given away, and deleted before anybody took it: nobody
+               goes on with it if it comes back */
+
+            flow->started_at = 0;
+            flow->moved = 0;
+        }
+
         for (slink = &flow->endpoints; *slink; /* void */ ) {
             st = *slink;
 
@@ -795,25 +807,6 @@ ngx_mc_registry_reloaded(ngx_mc_registry_conf_t *rcf, ngx_mc_registry_t *reg,
 
     ngx_memory_barrier();
     rs->sequence++;
-}
-
-
-/* FNV-1a; a file offset is signed, so 63 bits of it */
-
-static uint64_t
-ngx_mc_registry_hash(ngx_str_t *name)
-{
-    size_t    i;
-    uint64_t  h;
-
-    h = 0xcbf29ce484222325ULL;
-
-    for (i = 0; i < name->len; i++) {
-        h ^= name->data[i];
-        h *= 0x100000001b3ULL;
-    }
-
-    return h >> 1;
 }
 
 

@@ -192,6 +192,14 @@ struct ngx_mc_flow_stat_s {
 };
 
 
+/* ms since a lock was found to be another master's */
+#define NGX_MC_HELD              2000
+
+#define ngx_mc_flow_stat_is_held(st)                                          \
+    ((st)->held                                                               \
+     && (ngx_atomic_uint_t) ngx_current_msec - (st)->held < NGX_MC_HELD)
+
+
 /* a flow of one generation: immutable once published */
 
 typedef struct {

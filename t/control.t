@@ -457,7 +457,7 @@ for (1 .. 40) {
 
     my $log = $t->log;
     $pids{$1}{$2} = 1
-        while $log =~ /\] (\d+)#\d+: .*an operator controls flow "(\w+)"/g;
+        while $log =~ /\] (\d+)#\d+: .*an operator \w+ flow "(\w+)"/g;
 
     last if grep {
         my $flow = $_;

@@ -87,8 +87,31 @@ ngx_mc_http_control(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_NOTICE, log, 0, "an operator controls flow \"%V\"",
-                  &item->flow);
+    switch (item->kind) {
+
+    case NGX_MC_CONTROL_FLOW:
+        ngx_log_error(NGX_LOG_NOTICE, log, 0, "an operator %s flow \"%V\"",
+                      (item->value == NGX_MC_CONTROL_START) ? "starts"
+                                                            : "stops",
+                      &item->flow);
+        break;
+
+    case NGX_MC_CONTROL_OUTPUT:
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "an operator %s output \"%V\" of flow \"%V\"",
+                      (item->value == NGX_MC_CONTROL_START) ? "starts"
+                                                            : "stops",
+                      &item->name, &item->flow);
+        break;
+
+    default: /* NGX_MC_CONTROL_SOURCE */
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "an operator chooses the %s source of flow \"%V\"",
+                      (item->value == NGX_MC_CHOICE_PRIMARY) ? "primary"
+                      : (item->value == NGX_MC_CHOICE_BACKUP) ? "backup"
+                      : "configured", &item->flow);
+        break;
+    }
 
     if (ngx_mc_control_applied(&item->flow, number)) {
         return ngx_mc_http_flow(r, &item->flow);
@@ -112,7 +135,7 @@ ngx_mc_http_cross_site(ngx_http_request_t *r)
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-#define ngx_mc_http_is(text)                                                  \
+#define ngx_mc_http_value_is(text)                                                  \
     (value->len == sizeof(text) - 1                                           \
      && ngx_strncmp(value->data, text, sizeof(text) - 1) == 0)
 
@@ -140,8 +163,8 @@ ngx_mc_http_cross_site(ngx_http_request_t *r)
         }
 
         if (ngx_mc_http_is_header(&h[i], "sec-fetch-site")
-            && !ngx_mc_http_is("same-origin")
-            && !ngx_mc_http_is("none"))
+            && !ngx_mc_http_value_is("same-origin")
+            && !ngx_mc_http_value_is("none"))
         {
             return 1;
         }

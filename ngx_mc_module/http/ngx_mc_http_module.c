@@ -63,7 +63,7 @@ typedef struct {
 
 
 typedef struct {
-    void                      *realm;
+    ngx_http_complex_value_t  *realm;
 } ngx_mc_http_auth_basic_conf_t;
 
 
@@ -218,7 +218,7 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
     ngx_uint_t                 n;
     ngx_http_core_loc_conf_t  *clcf;
 
-#define ngx_mc_http_is(i, text)                                              \
+#define ngx_mc_http_segment_is(i, text)                                              \
     (s[i].len == sizeof(text) - 1                                            \
      && ngx_strncmp(s[i].data, text, sizeof(text) - 1) == 0)
 
@@ -262,7 +262,7 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         return NGX_MC_HTTP_STATUS;
     }
 
-    if (n == 1 || !ngx_mc_http_is(0, "flows")) {
+    if (n == 1 || !ngx_mc_http_segment_is(0, "flows")) {
         return NGX_MC_HTTP_UNKNOWN;
     }
 
@@ -276,7 +276,7 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         return NGX_MC_HTTP_FLOW;
 
     case 3:
-        if (ngx_mc_http_is(2, "events")) {
+        if (ngx_mc_http_segment_is(2, "events")) {
             return NGX_MC_HTTP_EVENTS;
         }
 
@@ -284,19 +284,19 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         break;
 
     case 4:
-        if (!ngx_mc_http_is(2, "source")) {
+        if (!ngx_mc_http_segment_is(2, "source")) {
             return NGX_MC_HTTP_UNKNOWN;
         }
 
         item->kind = NGX_MC_CONTROL_SOURCE;
 
-        if (ngx_mc_http_is(3, "primary")) {
+        if (ngx_mc_http_segment_is(3, "primary")) {
             item->value = NGX_MC_CHOICE_PRIMARY;
 
-        } else if (ngx_mc_http_is(3, "backup")) {
+        } else if (ngx_mc_http_segment_is(3, "backup")) {
             item->value = NGX_MC_CHOICE_BACKUP;
 
-        } else if (ngx_mc_http_is(3, "auto")) {
+        } else if (ngx_mc_http_segment_is(3, "auto")) {
             item->value = NGX_MC_CHOICE_AUTO;
 
         } else {
@@ -306,7 +306,7 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         return NGX_MC_HTTP_CONTROL;
 
     default: /* 5 */
-        if (!ngx_mc_http_is(2, "outputs") || s[3].len == 0) {
+        if (!ngx_mc_http_segment_is(2, "outputs") || s[3].len == 0) {
             return NGX_MC_HTTP_UNKNOWN;
         }
 
@@ -315,12 +315,12 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
         break;
     }
 
-    if (ngx_mc_http_is(n - 1, "start")) {
+    if (ngx_mc_http_segment_is(n - 1, "start")) {
         item->value = NGX_MC_CONTROL_START;
         return NGX_MC_HTTP_CONTROL;
     }
 
-    if (ngx_mc_http_is(n - 1, "stop")) {
+    if (ngx_mc_http_segment_is(n - 1, "stop")) {
         item->value = NGX_MC_CONTROL_STOP;
         return NGX_MC_HTTP_CONTROL;
     }
@@ -432,7 +432,12 @@ ngx_mc_http_is_protected(ngx_conf_t *cf, ngx_mc_http_controlled_t *controlled)
     if (module) {
         basic = loc_conf[module->ctx_index];
 
-        if (basic->realm) {
+        /* "auth_basic off" is a realm too */
+
+        if (basic->realm
+            && !(basic->realm->value.len == 3
+                 && ngx_strncmp(basic->realm->value.data, "off", 3) == 0))
+        {
             return 1;
         }
     }

@@ -38,9 +38,6 @@ typedef enum {
 } ngx_mc_health_e;
 
 
-/* ms since a lock was found to be another master's */
-#define NGX_MC_STATUS_HELD    2000
-
 /* ms that a source may take to deliver once it is connected */
 #define NGX_MC_STATUS_SILENT  3000
 
@@ -567,8 +564,7 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
 
     waits = (running && entry->stat->pid == 0);
 
-    held = (ngx_atomic_uint_t) ngx_current_msec - entry->stat->held
-           < NGX_MC_STATUS_HELD;
+    held = ngx_mc_flow_stat_is_held(entry->stat);
 
     running = running && !waits;
 

@@ -10,6 +10,9 @@
 /* where the definition does not say; ms */
 #define NGX_MC_RTP_BUFFER   50
 
+/* the back-off ends so early for a socket that is handed over */
+#define NGX_MC_UDP_ATTEMPTS 3
+
 /* us: what was wrong is shown for so long after it was seen last */
 #define NGX_MC_UDP_SHOWN    5000000
 
@@ -212,6 +215,11 @@ ngx_mc_udp_open(ngx_mc_endpoint_t *ep)
     rc = ngx_mc_handover_take(ep, &taken);
 
     if (rc == NGX_AGAIN) {
+
+        /* it comes, or is given up, soon */
+
+        ep->attempts = ngx_min(ep->attempts, NGX_MC_UDP_ATTEMPTS);
+
         ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_ADDRESS_IN_USE,
                                "the socket is on its way from another "
                                "worker");

@@ -277,20 +277,18 @@ ngx_mc_srt_bind(ngx_mc_srt_conn_t *conn, ngx_err_t *err)
     }
 
     if (port) {
-        conn->fd = ngx_mc_srt_bind_fd(&addr.sockaddr, addrlen);
-
-        if (conn->fd == -1) {
+        if (ngx_mc_srt_bind_fd(&conn->fd, &addr.sockaddr, addrlen) != NGX_OK) {
             *err = ngx_errno;
             return NGX_ERROR;
         }
 
         ngx_mc_srt_enter(ep->flow->batch);
-        rc = srt_bind_acquire(conn->socket.sock, conn->fd);
+        rc = srt_bind_acquire(conn->socket.sock, conn->fd.fd);
         ngx_mc_srt_leave();
 
         if (rc == SRT_ERROR) {
-            (void) close(conn->fd);
-            conn->fd = -1;
+            (void) close(conn->fd.fd);
+            conn->fd.fd = -1;
             return NGX_ERROR;
         }
 
@@ -625,7 +623,7 @@ ngx_mc_srt_conn_create(ngx_mc_endpoint_t *ep, SRTSOCKET sock)
     }
 
     conn->ep = ep;
-    conn->fd = -1;
+    conn->fd.fd = -1;
     conn->last = ngx_mc_now();
     conn->socket.sock = sock;
     conn->socket.data = conn;
@@ -645,7 +643,7 @@ ngx_mc_srt_conn_free(ngx_mc_srt_conn_t *conn)
 
     ngx_mc_pulse_stop(&conn->pulse);
     ngx_mc_srt_close(&conn->socket);
-    ngx_mc_srt_free_fd(conn->fd);
+    ngx_mc_srt_free_fd(&conn->fd);
 
     if (conn->port) {
         ngx_mc_srt_port_unref(conn->port);

@@ -21,6 +21,18 @@
 typedef struct ngx_mc_srt_port_s  ngx_mc_srt_port_t;
 
 
+/*
+ * A UDP socket of ours that libsrt was given.  It closes the number when it
+ * is done with it, and then that may soon be another file: so what it is of
+ * is remembered too.
+ */
+
+typedef struct {
+    int                     fd;              /* -1: none */
+    ino_t                   inode;
+} ngx_mc_srt_fd_t;
+
+
 /* an SRT socket in the poll set of this process */
 
 typedef struct ngx_mc_srt_socket_s  ngx_mc_srt_socket_t;
@@ -62,7 +74,7 @@ typedef struct {
     uint64_t                bytes_seen;
     ngx_mc_srt_local_t     *local;           /* callers only */
     ngx_mc_srt_port_t      *port;            /* accepted ones only */
-    int                     fd;              /* UDP socket of its own, -1 */
+    ngx_mc_srt_fd_t         fd;              /* UDP socket of its own */
     unsigned                connected:1;
 } ngx_mc_srt_conn_t;
 
@@ -113,13 +125,15 @@ void ngx_mc_srt_wake(void);
 void ngx_mc_srt_enter(ngx_msec_t batch);
 void ngx_mc_srt_leave(void);
 
-int ngx_mc_srt_bind_fd(struct sockaddr *sa, socklen_t socklen);
+/* NGX_ERROR: ngx_errno tells why, and fd->fd is -1 */
+ngx_int_t ngx_mc_srt_bind_fd(ngx_mc_srt_fd_t *fd, struct sockaddr *sa,
+    socklen_t socklen);
 
 /* for after its SRT sockets were closed: frees the UDP port of "fd" at once */
-void ngx_mc_srt_free_fd(int fd);
+void ngx_mc_srt_free_fd(ngx_mc_srt_fd_t *fd);
 
 /* whether libsrt's receiver thread has timers to look after */
-void ngx_mc_srt_idle_fd(int fd, ngx_uint_t idle);
+void ngx_mc_srt_idle_fd(ngx_mc_srt_fd_t *fd, ngx_uint_t idle);
 
 /* CLOCK_MONOTONIC minus libsrt's clock, us */
 extern int64_t  ngx_mc_srt_clock;

@@ -37,6 +37,7 @@
 
 static void *ngx_mc_srt_thread(void *data);
 static void ngx_mc_srt_handler(ngx_event_t *rev);
+static ngx_uint_t ngx_mc_srt_is_fd(ngx_mc_srt_fd_t *fd);
 static void ngx_mc_srt_timeout(int fd, ngx_uint_t usec);
 static void ngx_mc_srt_log(void *opaque, int level, const char *file,
     int line, const char *area, const char *message);
@@ -356,31 +357,51 @@ ngx_mc_srt_leave(void)
 }
 
 
-int
-ngx_mc_srt_bind_fd(struct sockaddr *sa, socklen_t socklen)
+ngx_int_t
+ngx_mc_srt_bind_fd(ngx_mc_srt_fd_t *fd, struct sockaddr *sa,
+    socklen_t socklen)
 {
-    int        fd, one;
-    ngx_err_t  err;
+    int          one;
+    ngx_err_t    err;
+    struct stat  sb;
 
-    fd = socket(sa->sa_family, SOCK_DGRAM|SOCK_CLOEXEC, 0);
-    if (fd == -1) {
-        return -1;
+    fd->fd = socket(sa->sa_family, SOCK_DGRAM|SOCK_CLOEXEC, 0);
+    if (fd->fd == -1) {
+        return NGX_ERROR;
     }
 
     one = 1;
 
     if (sa->sa_family == AF_INET6) {
-        (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(int));
+        (void) setsockopt(fd->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
+                          sizeof(int));
     }
 
-    if (bind(fd, sa, socklen) == -1) {
+    if (bind(fd->fd, sa, socklen) == -1 || fstat(fd->fd, &sb) == -1) {
         err = ngx_errno;
-        (void) close(fd);
+        (void) close(fd->fd);
+        fd->fd = -1;
         ngx_set_errno(err);
-        return -1;
+        return NGX_ERROR;
     }
 
-    return fd;
+    fd->inode = sb.st_ino;
+
+    return NGX_OK;
+}
+
+
+/* whether the number is still of the socket that it was given for */
+
+static ngx_uint_t
+ngx_mc_srt_is_fd(ngx_mc_srt_fd_t *fd)
+{
+    struct stat  sb;
+
+    return fd->fd != -1
+           && fstat(fd->fd, &sb) == 0
+           && S_ISSOCK(sb.st_mode)
+           && sb.st_ino == fd->inode;
 }
 
 
@@ -392,11 +413,12 @@ ngx_mc_srt_bind_fd(struct sockaddr *sa, socklen_t socklen)
  */
 
 void
-ngx_mc_srt_free_fd(int fd)
+ngx_mc_srt_free_fd(ngx_mc_srt_fd_t *fd)
 {
-    int  old, idle;
+    int          old, idle;
+    struct stat  sb;
 
-    if (fd == -1) {
+    if (!ngx_mc_srt_is_fd(fd)) {
         return;
     }
 
@@ -410,11 +432,14 @@ ngx_mc_srt_free_fd(int fd)
 
     ngx_mc_srt_timeout(idle, NGX_MC_SRT_END);
 
-    old = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    old = fcntl(fd->fd, F_DUPFD_CLOEXEC, 0);
 
-    if (dup3(idle, fd, O_CLOEXEC) == -1) {
+    if (dup3(idle, fd->fd, O_CLOEXEC) == -1) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                       "dup3() failed");
+
+    } else if (fstat(fd->fd, &sb) == 0) {
+        fd->inode = sb.st_ino;
     }
 
     (void) close(idle);
@@ -434,9 +459,11 @@ ngx_mc_srt_free_fd(int fd)
  */
 
 void
-ngx_mc_srt_idle_fd(int fd, ngx_uint_t idle)
+ngx_mc_srt_idle_fd(ngx_mc_srt_fd_t *fd, ngx_uint_t idle)
 {
-    ngx_mc_srt_timeout(fd, idle ? NGX_MC_SRT_IDLE : NGX_MC_SRT_BUSY);
+    if (ngx_mc_srt_is_fd(fd)) {
+        ngx_mc_srt_timeout(fd->fd, idle ? NGX_MC_SRT_IDLE : NGX_MC_SRT_BUSY);
+    }
 }
 
 

@@ -50,6 +50,9 @@
 
 #define NGX_MC_SRT_PASSED    NGX_MC_REJECTED_N
 
+/* what is told of a streamid that nobody has */
+#define NGX_MC_SRT_SHOWN     64
+
 
 typedef struct {
     ngx_mc_srt_endpoint_t   *se;             /* NULL: has left meanwhile */
@@ -58,6 +61,7 @@ typedef struct {
     ngx_msec_t               time;
     socklen_t                socklen;
     ngx_sockaddr_t           sockaddr;
+    u_char                   streamid[NGX_MC_SRT_SHOWN];
 } ngx_mc_srt_verdict_t;
 
 
@@ -88,7 +92,7 @@ struct ngx_mc_srt_port_s {
     ngx_mc_srt_port_options_t  options;      /* those in force */
 
     ngx_mc_srt_socket_t      socket;
-    int                      fd;
+    ngx_mc_srt_fd_t          fd;
     ngx_uint_t               nconns;
     unsigned                 rebind:1;       /* it has lost its listener */
 
@@ -116,6 +120,7 @@ static ngx_int_t ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port,
     ngx_mc_endpoint_t *first, ngx_mc_srt_port_options_t *options,
     ngx_uint_t bound);
 static void ngx_mc_srt_port_waiting(ngx_mc_srt_port_t *port);
+static void ngx_mc_srt_port_tell(ngx_mc_srt_port_t *port, const char *error);
 static void ngx_mc_srt_port_wait(ngx_mc_srt_port_t *port, ngx_msec_t delay);
 static ngx_uint_t ngx_mc_srt_port_lingers(ngx_mc_srt_port_t *port);
 static void ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port);
@@ -329,7 +334,7 @@ ngx_mc_srt_port_get(ngx_mc_endpoint_t *ep)
 
     ngx_memcpy(&port->addr, ep->sockaddr, ep->socklen);
     port->addrlen = ep->socklen;
-    port->fd = -1;
+    port->fd.fd = -1;
     port->socket.sock = SRT_INVALID_SOCK;
     port->socket.handler = ngx_mc_srt_port_handler;
     port->socket.data = port;
@@ -382,7 +387,7 @@ ngx_mc_srt_port_open_handler(ngx_event_t *ev)
         }
 
         port->rebind = 0;
-        ngx_mc_endpoint_error(first, "");
+        ngx_mc_srt_port_tell(port, "");
         ngx_mc_srt_port_waiting(port);
         return;
     }
@@ -418,10 +423,13 @@ ngx_mc_srt_port_open_handler(ngx_event_t *ev)
 
     if (ngx_mc_srt_port_listen(port, first, &options, 1) != NGX_OK) {
 
+        if (port->nconns == 0) {
+            goto anew;
+        }
+
         /* connections that there are go on; nobody new comes in */
 
-        ngx_mc_endpoint_error(first, "no new listener: %s",
-                              ngx_mc_srt_port_error);
+        ngx_mc_srt_port_tell(port, ngx_mc_srt_port_error);
 
         port->rebind = 1;
         ngx_mc_srt_port_wait(port, NGX_MC_SRT_AGAIN);
@@ -438,6 +446,26 @@ anew:
 }
 
 
+/* what keeps all of its endpoints from being connected to; "": nothing */
+
+static void
+ngx_mc_srt_port_tell(ngx_mc_srt_port_t *port, const char *error)
+{
+    ngx_queue_t            *q;
+    ngx_mc_srt_endpoint_t  *se;
+
+    for (q = ngx_queue_head(&port->endpoints);
+         q != ngx_queue_sentinel(&port->endpoints);
+         q = ngx_queue_next(q))
+    {
+        se = ngx_queue_data(q, ngx_mc_srt_endpoint_t, queue);
+
+        ngx_mc_endpoint_error(se->ep, "%s%s", error[0] ? "no listener: " : "",
+                              error);
+    }
+}
+
+
 static void
 ngx_mc_srt_port_wait(ngx_mc_srt_port_t *port, ngx_msec_t delay)
 {
@@ -447,13 +475,19 @@ ngx_mc_srt_port_wait(ngx_mc_srt_port_t *port, ngx_msec_t delay)
 }
 
 
-/* whether a port of the same address was closed here not long ago */
+/* whether libsrt may still have the threads of a UDP socket that was here */
 
 static ngx_uint_t
 ngx_mc_srt_port_lingers(ngx_mc_srt_port_t *port)
 {
     ngx_queue_t        *q;
     ngx_mc_srt_port_t  *closed;
+
+    if (port->ended
+        && ngx_current_msec - port->ended < NGX_MC_SRT_FORGOTTEN)
+    {
+        return 1;
+    }
 
     for (q = ngx_queue_head(&ngx_mc_srt_buried);
          q != ngx_queue_sentinel(&ngx_mc_srt_buried);
@@ -529,9 +563,9 @@ ngx_mc_srt_port_open(ngx_mc_srt_port_t *port)
 
     first = ngx_mc_srt_port_options(port, &options);
 
-    port->fd = ngx_mc_srt_bind_fd(&port->addr.sockaddr, port->addrlen);
-
-    if (port->fd == -1) {
+    if (ngx_mc_srt_bind_fd(&port->fd, &port->addr.sockaddr, port->addrlen)
+        != NGX_OK)
+    {
         err = ngx_errno;
         ngx_mc_srt_port_failed(port, (err == NGX_EADDRINUSE)
                                      ? NGX_MC_EVENT_ADDRESS_IN_USE
@@ -546,7 +580,7 @@ ngx_mc_srt_port_open(ngx_mc_srt_port_t *port)
         return;
     }
 
-    ngx_mc_srt_idle_fd(port->fd, 1);
+    ngx_mc_srt_idle_fd(&port->fd, 1);
 
     ngx_mc_srt_port_waiting(port);
 }
@@ -572,8 +606,8 @@ ngx_mc_srt_port_waiting(ngx_mc_srt_port_t *port)
 
 
 /*
- * A listener on the UDP socket of the port: "bound" says that connections
- * keep libsrt's threads on it, which it then joins.  When it fails
+ * A listener on the UDP socket of the port: "bound" says that libsrt's threads
+ * are on it, by connections or by a listener just closed, which it then joins.  When it fails
  * ngx_mc_srt_port_error tells why; a UDP socket that is not bound yet is
  * closed.
  */
@@ -605,7 +639,7 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
     ngx_mc_srt_enter(port->batch);
 
     rc = bound ? srt_bind(sock, &port->addr.sockaddr, port->addrlen)
-               : srt_bind_acquire(sock, port->fd);
+               : srt_bind_acquire(sock, port->fd.fd);
 
     if (rc == SRT_ERROR) {
         ngx_mc_srt_leave();
@@ -623,8 +657,8 @@ ngx_mc_srt_port_listen(ngx_mc_srt_port_t *port, ngx_mc_endpoint_t *first,
         (void) srt_close(sock);
 
         if (!bound) {
-            ngx_mc_srt_free_fd(port->fd);
-            port->fd = -1;
+            ngx_mc_srt_free_fd(&port->fd);
+            port->fd.fd = -1;
         }
 
         return NGX_ERROR;
@@ -649,8 +683,8 @@ failed:
     }
 
     if (!bound) {
-        (void) close(port->fd);
-        port->fd = -1;
+        (void) close(port->fd.fd);
+        port->fd.fd = -1;
     }
 
     return NGX_ERROR;
@@ -699,8 +733,10 @@ ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port)
     ngx_mc_srt_close(&port->socket);
     ngx_mc_srt_port_forget(port, NULL, 0);
 
-    ngx_mc_srt_free_fd(port->fd);
-    port->fd = -1;
+    ngx_mc_srt_free_fd(&port->fd);
+    port->fd.fd = -1;
+
+    port->ended = ngx_current_msec | 1;
 }
 
 
@@ -728,10 +764,19 @@ ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
     ngx_queue_remove(&port->queue);
 
     if (port->socket.sock == SRT_INVALID_SOCK) {
-        ngx_mc_srt_free_fd(port->fd);
-        (void) pthread_mutex_destroy(&port->mutex);
-        ngx_free(port);
-        return;
+
+        if (port->rebind) {
+            ngx_mc_srt_port_shut(port);
+        }
+
+        if (port->ended == 0) {
+            /* it was never open */
+            (void) pthread_mutex_destroy(&port->mutex);
+            ngx_free(port);
+            return;
+        }
+
+        goto bury;
     }
 
     (void) ngx_mc_srt_poll(&port->socket, 0);
@@ -751,8 +796,10 @@ ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
         (void) srt_close(sock);
     }
 
-    ngx_mc_srt_free_fd(port->fd);
-    ngx_mc_srt_idle_fd(port->fd, 1);
+    ngx_mc_srt_free_fd(&port->fd);
+    ngx_mc_srt_idle_fd(&port->fd, 1);
+
+bury:
 
     ngx_queue_insert_tail(&ngx_mc_srt_buried, &port->queue);
 
@@ -765,11 +812,11 @@ ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
 static void
 ngx_mc_srt_port_bury(ngx_event_t *ev)
 {
-    ngx_uint_t          told;
+    ngx_uint_t          given;
     ngx_queue_t        *q, *next;
     ngx_mc_srt_port_t  *port;
 
-    told = 0;
+    given = 0;
 
     for (q = ngx_queue_head(&ngx_mc_srt_buried);
          q != ngx_queue_sentinel(&ngx_mc_srt_buried);
@@ -780,9 +827,9 @@ ngx_mc_srt_port_bury(ngx_event_t *ev)
 
         if (port->socket.sock != SRT_INVALID_SOCK) {
 
-            if (!told++) {
+            if (!given) {
                 ngx_mc_srt_port_shut(port);
-                port->ended = ngx_current_msec;
+                given = 1;
             }
 
         } else if (ngx_current_msec - port->ended >= NGX_MC_SRT_FORGOTTEN) {
@@ -829,7 +876,7 @@ void
 ngx_mc_srt_port_ref(ngx_mc_srt_port_t *port)
 {
     if (port->nconns++ == 0) {
-        ngx_mc_srt_idle_fd(port->fd, 0);
+        ngx_mc_srt_idle_fd(&port->fd, 0);
     }
 }
 
@@ -838,7 +885,7 @@ void
 ngx_mc_srt_port_unref(ngx_mc_srt_port_t *port)
 {
     if (--port->nconns == 0) {
-        ngx_mc_srt_idle_fd(port->fd, 1);
+        ngx_mc_srt_idle_fd(&port->fd, 1);
 
         if (port->rebind && !port->open.posted) {
             /* without connections libsrt will let go of the UDP socket */
@@ -933,6 +980,8 @@ done:
         v->sock = sock;
         v->socklen = ngx_mc_srt_socklen(sa);
         ngx_memcpy(&v->sockaddr, sa, v->socklen);
+        ngx_cpystrn(v->streamid, (u_char *) (streamid ? streamid : ""),
+                    NGX_MC_SRT_SHOWN);
 
         wake = (port->n++ == 0);
     }
@@ -1182,10 +1231,33 @@ static void
 ngx_mc_srt_port_reject(ngx_mc_srt_endpoint_t *se, ngx_uint_t n,
     ngx_mc_srt_verdict_t *v)
 {
-    ngx_mc_endpoint_rejected(se->ep, v->verdict, n,
-                             v->socklen ? &v->sockaddr.sockaddr : NULL,
-                             v->socklen, "%s",
-                             ngx_mc_srt_reasons[v->verdict]);
+    u_char           *p;
+    struct sockaddr  *sa;
+
+    sa = v->socklen ? &v->sockaddr.sockaddr : NULL;
+
+    if (v->verdict != NGX_MC_REJECTED_STREAMID || sa == NULL) {
+        ngx_mc_endpoint_rejected(se->ep, v->verdict, n, sa, v->socklen, "%s",
+                                 ngx_mc_srt_reasons[v->verdict]);
+        return;
+    }
+
+    if (v->streamid[0] == '\0') {
+        ngx_mc_endpoint_rejected(se->ep, v->verdict, n, sa, v->socklen,
+                                 "no streamid");
+        return;
+    }
+
+    /* it is a stranger's, and goes into the log */
+
+    for (p = v->streamid; *p; p++) {
+        if (*p < 0x20 || *p > 0x7e || *p == '"') {
+            *p = '?';
+        }
+    }
+
+    ngx_mc_endpoint_rejected(se->ep, v->verdict, n, sa, v->socklen,
+                             "unknown streamid \"%s\"", v->streamid);
 }
 
 
