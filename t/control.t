@@ -550,6 +550,11 @@ my $owner = $t->flow('media')->{pid};
 $t->wait_for(sub { !$t->exiting_pids }, 5);
 kill 'STOP', $owner;
 
+# as long as it sleeps in epoll_wait() the kernel may choose it to be woken
+
+$t->wait_for(sub { MC::_slurp("/proc/$owner/status") =~ /^State:\s+T/m }, 5,
+             'the owner is stopped');
+
 my $begin = time();
 $f = post_ok('media/outputs/two/stop', 'an owner that hangs');
 my $took = time() - $begin;
