@@ -960,7 +960,7 @@ ngx_mc_init_limits(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf)
                                            ngx_core_module);
     ecf = ngx_event_get_conf(cf->cycle->conf_ctx, ngx_event_core_module);
 
-    /* groups are dealt as ngx_mc_registry_prepare() does it */
+    /* groups are dealt as ngx_mc_registry_build() does it */
 
     workers = ccf->master ? ccf->worker_processes : 1;
 
