@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 
-#define NGX_MC_HANDOVER_MAGIC    (0x6d63686f + NGX_MC_REGISTRY_LAYOUT)
+#define NGX_MC_HANDOVER_MAGIC    (0x6d63686f + NGX_MC_HANDOVER_VERSION)
 
 /* pairs that are made even for one worker: a reload may bring more */
 #define NGX_MC_HANDOVER_LEAST    8

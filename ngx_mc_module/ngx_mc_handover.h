@@ -24,6 +24,12 @@
  */
 
 
+/*
+ * Raised with every change of what is sent, the states of types among it: a
+ * worker may be of an older module, whose file was replaced.
+ */
+#define NGX_MC_HANDOVER_VERSION 1
+
 /* the most that a type may tell its successor about an endpoint, bytes */
 #define NGX_MC_HANDOVER_STATE   4096
 
@@ -46,8 +52,8 @@ void ngx_mc_handover_init_module(ngx_cycle_t *cycle);
 void ngx_mc_handover_init_process(void);
 void ngx_mc_handover_exit_process(void);
 
-/* every 100 ms, and after flows were claimed: puts back what is not ours,
-   closes what nobody has taken */
+/* every 100 ms: receives what has waited for long, passes on what is not
+   ours, closes what nobody has taken */
 void ngx_mc_handover_sweep(void);
 
 

@@ -268,7 +268,9 @@ typedef struct {
 
     int                     notify_fd;         /* eventfd, inherited; -1 */
     int                     lock_fd;           /* of the lock file, likewise */
-    int                     state_fd;          /* of the state file, likewise */
+    int                     state_fd;          /* of the state file: of those
+                                                  workers that were forked since
+                                                  it was opened */
 
     ngx_mc_handover_queue_t handover[NGX_MC_HANDOVER_QUEUES];
     uint32_t                nhandover;
