@@ -194,7 +194,8 @@ ok(!$s->{flows}{idle}, 'a flow that is not live goes');
 
 {
     my %f = %flows;
-    $f{srt} = [@{ $f{srt} }, 'mc_title "Changed";', 'mc_output x udp://127.0.0.1:%%x%%;'];
+    $f{srt} = [@{ $f{srt} }, 'mc_title "Changed";',
+               'mc_output x udp://127.0.0.1:%%x%%;'];
     $s = accepted('guard, a change', flows => conf(%f));
     is($s->{flows}{srt}{title}, 'Changed', 'a live flow may change');
     is($s->{flows}{srt}{sources}[0]{connections}, 1, 'in its place');
@@ -356,6 +357,9 @@ $t = MC->new(workers => 1, log => 'notice', main => "mc_zone_size 1m;\n",
 
 my $one = $t->{flows};
 
+# outputs that are off take room and no descriptors, of which an ordinary user
+# has 1,024
+
 sub many {
     my ($letter, $n) = @_;
 
@@ -363,8 +367,9 @@ sub many {
         . join '', map { my $i = $_;
                          "mc_flow $letter$i { mc_source udp://127.77."
                          . ($i >> 8) . '.' . ($i & 255) . ":%%a%%;\n"
-                         . join('', map { "mc_output o$_ udp://127.0.0.1:9;\n" }
-                                        1 .. 10)
+                         . join('', map {
+                                        "mc_output o$_ udp://127.0.0.1:9 off;\n"
+                                    } 1 .. 10)
                          . "}\n" } 1 .. $n;
 }
 
