@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # The status: every field there and of its type, health from down to ok and
-# back, errors, and a thousand flows answered beside running media.
+# back, errors, and hundreds of flows answered beside running media.
 
 use strict;
 use warnings;
