@@ -38,9 +38,10 @@
 #define NGX_MC_SRT_AGAIN     1000
 #define NGX_MC_SRT_BOUND     20
 
-/* one port that was closed is given to libsrt in so many ms, which has
-   forgotten it after so many more */
+/* ports that were closed are given to libsrt, one or few in so many ms, which
+   has forgotten them after so many more */
 #define NGX_MC_SRT_BURIAL    1000
+#define NGX_MC_SRT_BURIALS   4
 #define NGX_MC_SRT_FORGOTTEN 10000
 
 /* how often handshakes under way are looked at, and for how long, ms */
@@ -157,6 +158,7 @@ static ngx_event_t           ngx_mc_srt_check;
 /* ports that are closed, see ngx_mc_srt_port_close() */
 static ngx_queue_t           ngx_mc_srt_buried;
 static ngx_event_t           ngx_mc_srt_burial;
+static ngx_uint_t            ngx_mc_srt_nburied;   /* since it ran last */
 
 /* libsrt's last error, which closing a socket may overwrite */
 static char                  ngx_mc_srt_port_error[NGX_MC_ERROR_LEN];
@@ -745,7 +747,7 @@ ngx_mc_srt_port_shut(ngx_mc_srt_port_t *port)
  * ticks of the kernel's clock, with a lock held that each of its calls needs:
  * a hundred ports closed together would stop all flows of this worker for
  * most of a second.  The UDP port is free at once; listener and threads wait
- * in a queue, and libsrt is given one of them a second.
+ * in a queue, and libsrt is given one of them a second, or few.
  */
 
 static void
@@ -802,6 +804,7 @@ ngx_mc_srt_port_close(ngx_mc_srt_port_t *port)
 bury:
 
     ngx_queue_insert_tail(&ngx_mc_srt_buried, &port->queue);
+    ngx_mc_srt_nburied++;
 
     if (!ngx_mc_srt_burial.timer_set) {
         ngx_add_timer(&ngx_mc_srt_burial, NGX_MC_SRT_BURIAL);
@@ -812,11 +815,16 @@ bury:
 static void
 ngx_mc_srt_port_bury(ngx_event_t *ev)
 {
-    ngx_uint_t          given;
+    ngx_uint_t          quota;
     ngx_queue_t        *q, *next;
     ngx_mc_srt_port_t  *port;
 
-    given = 0;
+    /* as many as have come, or reload after reload there would be more */
+
+    quota = ngx_max(ngx_mc_srt_nburied, 1);
+    quota = ngx_min(quota, NGX_MC_SRT_BURIALS);
+
+    ngx_mc_srt_nburied = 0;
 
     for (q = ngx_queue_head(&ngx_mc_srt_buried);
          q != ngx_queue_sentinel(&ngx_mc_srt_buried);
@@ -827,9 +835,9 @@ ngx_mc_srt_port_bury(ngx_event_t *ev)
 
         if (port->socket.sock != SRT_INVALID_SOCK) {
 
-            if (!given) {
+            if (quota) {
                 ngx_mc_srt_port_shut(port);
-                given = 1;
+                quota--;
             }
 
         } else if (ngx_current_msec - port->ended >= NGX_MC_SRT_FORGOTTEN) {
