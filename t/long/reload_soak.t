@@ -173,8 +173,8 @@ is(join("\n", @many), '', 'there are never many processes');
 
 
 # after the warm-up: what libsrt allocates is spread over the arenas of its
-# threads, and levels off late; it keeps what it closes for some seconds, so that
-# descriptors go up and down
+# threads, and levels off late; it keeps what it closes for some seconds, so
+# that descriptors go up and down
 
 my ($from) = grep { $_->{n} >= $warm } @samples;
 my $to = $samples[-1];
