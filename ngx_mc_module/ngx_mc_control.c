@@ -30,7 +30,7 @@
 static void ngx_mc_control_load(ngx_mc_registry_t *reg, ngx_log_t *log);
 static ngx_int_t ngx_mc_control_read(int fd, ngx_str_t *text, ngx_log_t *log);
 static ngx_int_t ngx_mc_control_apply(ngx_mc_generation_t *gen,
-    ngx_str_t *text, ngx_uint_t check, ngx_log_t *log);
+    ngx_str_t *text, ngx_uint_t what, ngx_log_t *log);
 static ngx_uint_t ngx_mc_control_held(ngx_mc_flow_entry_t *entry);
 static ngx_uint_t ngx_mc_control_forget(ngx_mc_generation_t *gen,
     ngx_mc_flow_stat_t *flow);
@@ -207,8 +207,9 @@ ngx_mc_control_load(ngx_mc_registry_t *reg, ngx_log_t *log)
 
     /* all or nothing */
 
-    if (ngx_mc_control_apply(reg->current, &text, NGX_MC_CONTROL_CHECK,
-                             log) != NGX_OK) {
+    if (ngx_mc_control_apply(reg->current, &text, NGX_MC_CONTROL_CHECK, log)
+        != NGX_OK)
+    {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "the state file \"%s\" is damaged or not ours: ignored, "
                       "flows run as configured", ngx_mc_control_name);

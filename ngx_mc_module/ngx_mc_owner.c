@@ -62,6 +62,7 @@ static void ngx_mc_owner_succeed(void);
 static void ngx_mc_owner_reclaim(void);
 static void ngx_mc_owner_take(ngx_mc_generation_t *gen, ngx_uint_t what);
 static void ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader);
+static void ngx_mc_owner_held(ngx_mc_generation_t *gen, ngx_uint_t leader);
 static void ngx_mc_owner_start(ngx_mc_generation_t *gen,
     ngx_mc_flow_entry_t *entry);
 static ngx_uint_t ngx_mc_owner_shares(ngx_mc_generation_t *gen,
@@ -84,12 +85,14 @@ typedef struct {
 } ngx_mc_owned_t;
 
 
+static ngx_mc_owned_t *ngx_mc_owner_find(uint64_t hash);
+
+
 static ngx_rbtree_t        ngx_mc_owned;
 static ngx_rbtree_node_t   ngx_mc_owned_sentinel;
 static ngx_queue_t         ngx_mc_flows;
 
-
-/* as they were when this process was forked: what the registry has got since
+/* as it was when this process was forked: what the registry has got since
    then is another file here */
 static int                 ngx_mc_notify_fd = -1;
 
@@ -137,7 +140,6 @@ ngx_mc_owner_init_module(ngx_cycle_t *cycle)
     ngx_mc_notify_fd = reg->notify_fd;
 
     ngx_mc_handover_init_module(cycle);
-
     ngx_mc_lock_init_module(cycle);
 }
 
@@ -359,9 +361,7 @@ ngx_mc_owner_slice_handler(ngx_event_t *ev)
         ngx_mc_owner_slice = 0;
         ngx_mc_owner_converge(1);
 
-        if (ngx_worker == 0
-            && !ngx_mc_owner_leaving)
-        {
+        if (ngx_worker == 0 && !ngx_mc_owner_leaving) {
             ngx_mc_lock_check(ev->log);
         }
 
@@ -710,9 +710,7 @@ ngx_mc_owner_claim(ngx_mc_generation_t *gen, ngx_uint_t leader)
                 continue;
             }
 
-            if (entry->stat->pid == 0) {
-                entry->stat->held = ngx_current_msec;
-            }
+            ngx_mc_owner_held(gen, leader);
 
             goto unlock;
         }
@@ -742,6 +740,25 @@ unlock:
 
     for (n = leader; n != i; n = gen->flows[n].group_next) {
         ngx_mc_unlock(gen->flows[n].hash);
+    }
+}
+
+
+/* one of the group cannot be locked: whom nobody of this master has, another
+   master's workers have, with all of the group */
+
+static void
+ngx_mc_owner_held(ngx_mc_generation_t *gen, ngx_uint_t leader)
+{
+    ngx_uint_t           i;
+    ngx_mc_flow_stat_t  *st;
+
+    for (i = leader; i != NGX_MC_NONE; i = gen->flows[i].group_next) {
+        st = gen->flows[i].stat;
+
+        if (st->pid == 0) {
+            st->held = ngx_current_msec;
+        }
     }
 }
 
@@ -793,22 +810,14 @@ ngx_mc_owner_start(ngx_mc_generation_t *gen, ngx_mc_flow_entry_t *entry)
 static void
 ngx_mc_owner_stop(ngx_mc_flow_t *flow)
 {
-    uint64_t            hash;
-    ngx_mc_owned_t     *own;
-    ngx_rbtree_node_t  *node;
+    uint64_t         hash;
+    ngx_mc_owned_t  *own;
 
     hash = flow->hash;
+    own = ngx_mc_owner_find(hash);
 
-    for (node = ngx_mc_owned.root; node != &ngx_mc_owned_sentinel;
-         node = (hash < node->key) ? node->left : node->right)
-    {
-        if (node->key == hash) {
-            ngx_rbtree_delete(&ngx_mc_owned, node);
-            own = (ngx_mc_owned_t *) node;
-            ngx_free(own);
-            break;
-        }
-    }
+    ngx_rbtree_delete(&ngx_mc_owned, &own->node);
+    ngx_free(own);
 
     ngx_queue_remove(&flow->queue);
 
@@ -983,13 +992,24 @@ ngx_mc_owner_orphan(ngx_mc_flow_stat_t *st)
 static ngx_mc_flow_t *
 ngx_mc_owner_running(uint64_t hash)
 {
+    ngx_mc_owned_t  *own;
+
+    own = ngx_mc_owner_find(hash);
+
+    return own ? own->flow : NULL;
+}
+
+
+static ngx_mc_owned_t *
+ngx_mc_owner_find(uint64_t hash)
+{
     ngx_rbtree_node_t  *node;
 
     for (node = ngx_mc_owned.root; node != &ngx_mc_owned_sentinel;
          node = (hash < node->key) ? node->left : node->right)
     {
         if (node->key == hash) {
-            return ((ngx_mc_owned_t *) node)->flow;
+            return (ngx_mc_owned_t *) node;
         }
     }
 

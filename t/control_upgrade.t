@@ -19,6 +19,16 @@ mc_flow $_ {
 }
 END
 
+# these share a port, and so go together
+
+$flows .= <<"END" for qw/ d e /;
+mc_flow $_ {
+    mc_source  srt://:%%shared%%  streamid=$_;
+    mc_output  one  udp://127.0.0.1:%%${_}1%%;
+    mc_output  two  udp://127.0.0.1:%%${_}2%%;
+}
+END
+
 my $t = MC->new(workers => 2, control => 1, daemon => 1, log => 'notice',
                 flows => $flows);
 
@@ -55,6 +65,7 @@ $t->master($first);
 post_ok('a/stop');
 post_ok('b/start');
 post_ok('c/outputs/two/stop');
+post_ok('e/stop');
 $t->wait_for(sub { $t->flow('a')->{status} eq 'stopped' }, 5);
 
 $t->master($second);
@@ -63,6 +74,8 @@ kill 'WINCH', $first;
 flow_is('a', 'stopped', 'operator', 'stopped');
 flow_is('b', 'running', 'config', 'connected');
 flow_is('c', 'running', 'config', 'stopped');
+flow_is('d', 'running', 'config', 'connected');
+flow_is('e', 'stopped', 'operator', 'stopped');
 
 kill 'QUIT', $first;
 $t->wait_for(sub { !MC::alive($first) }, 10, 'the old master ends');

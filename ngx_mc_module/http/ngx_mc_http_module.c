@@ -218,7 +218,7 @@ ngx_mc_http_route(ngx_http_request_t *r, ngx_mc_control_item_t *item)
     ngx_uint_t                 n;
     ngx_http_core_loc_conf_t  *clcf;
 
-#define ngx_mc_http_segment_is(i, text)                                              \
+#define ngx_mc_http_segment_is(i, text)                                       \
     (s[i].len == sizeof(text) - 1                                            \
      && ngx_strncmp(s[i].data, text, sizeof(text) - 1) == 0)
 

@@ -609,9 +609,9 @@ ngx_mc_srt_port_waiting(ngx_mc_srt_port_t *port)
 
 /*
  * A listener on the UDP socket of the port: "bound" says that libsrt's threads
- * are on it, by connections or by a listener just closed, which it then joins.  When it fails
- * ngx_mc_srt_port_error tells why; a UDP socket that is not bound yet is
- * closed.
+ * are on it, by connections or by a listener just closed, which it then joins.
+ * When it fails ngx_mc_srt_port_error tells why; a UDP socket that is not
+ * bound yet is closed.
  */
 
 static ngx_int_t
