@@ -135,7 +135,7 @@ ngx_mc_http_cross_site(ngx_http_request_t *r)
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-#define ngx_mc_http_value_is(text)                                                  \
+#define ngx_mc_http_value_is(text)                                            \
     (value->len == sizeof(text) - 1                                           \
      && ngx_strncmp(value->data, text, sizeof(text) - 1) == 0)
 
