@@ -13,6 +13,7 @@
 #include <ngx_event.h>
 #include <ngx_mc_definition.h>
 #include <ngx_mc_packet.h>
+#include <ngx_mc_frame.h>
 #include <ngx_mc_ts.h>
 #include <ngx_mc_ts_align.h>
 #include <ngx_mc_registry.h>
@@ -38,6 +39,11 @@ typedef struct ngx_mc_endpoint_s  ngx_mc_endpoint_t;
 typedef struct {
     ngx_uint_t            protocol;          /* NGX_MC_SRT, ... */
 
+    /* what of a definition can be seen wrong only with the configuration of
+       other modules at hand; logs the mistake with def->file and ->line.  May
+       be NULL */
+    char               *(*check)(ngx_conf_t *cf, ngx_mc_endpoint_def_t *def);
+
     /* once a worker; NGX_ERROR: endpoints of this type stay connecting */
     ngx_int_t           (*init_process)(ngx_cycle_t *cycle);
     void                (*exit_process)(ngx_cycle_t *cycle);
@@ -52,10 +58,14 @@ typedef struct {
     /* frees what open() took, in any state, an orderly close for peers */
     void                (*close)(ngx_mc_endpoint_t *ep);
 
-    /* outputs: n packets; who keeps one makes a copy of *pkt and holds
+    /* outputs of the packet lane: n packets; who keeps one makes a copy of *pkt and holds
        that; raises ep->stat counters */
     void                (*send)(ngx_mc_endpoint_t *ep,
                                 ngx_mc_packet_t *pkts, ngx_uint_t n);
+
+    /* outputs of the frame lane, then "send" is NULL: one frame, borrowed */
+    void                (*frame)(ngx_mc_endpoint_t *ep,
+                                 ngx_mc_frame_t *frame);
 
     /* once a second */
     void                (*second)(ngx_mc_endpoint_t *ep);
@@ -177,9 +187,16 @@ struct ngx_mc_flow_s {
 };
 
 
-/* in ngx_mc_module.c, a NULL at the end: a new protocol is one line there
-   and a file of its own */
-extern ngx_mc_endpoint_type_t  *ngx_mc_types[];
+/* of the configuration that this process runs, a NULL at the end */
+extern ngx_mc_endpoint_type_t **ngx_mc_types;
+
+/*
+ * Adds a protocol; from the create_conf() of a core module, which runs before
+ * any flow is parsed.  The type must live as long as that module.
+ */
+ngx_mc_endpoint_type_t *ngx_mc_type_find(ngx_mc_endpoint_type_t **types,
+    ngx_uint_t protocol);
+ngx_int_t ngx_mc_type_add(ngx_cycle_t *cycle, ngx_mc_endpoint_type_t *type);
 
 extern ngx_mc_endpoint_type_t  ngx_mc_srt_type;
 extern ngx_mc_endpoint_type_t  ngx_mc_rtp_type;
@@ -262,8 +279,16 @@ void ngx_mc_endpoint_event(ngx_mc_endpoint_t *ep, ngx_uint_t code,
 ngx_int_t ngx_mc_flow_input(ngx_mc_endpoint_t *source, ngx_mc_packet_t *pkts,
     ngx_uint_t n);
 
+/* the same of one frame, borrowed */
+ngx_int_t ngx_mc_flow_frame(ngx_mc_endpoint_t *source,
+    ngx_mc_frame_t *frame);
+
 /* a source begins anew, with another stream maybe; outputs may call it too */
 void ngx_mc_flow_connected(ngx_mc_endpoint_t *source);
+
+/* what an output of the frame lane has to give its peer before frames; NULL:
+   nothing is known yet.  Frames that come later bring it by themselves */
+ngx_mc_frame_headers_t *ngx_mc_flow_headers(ngx_mc_endpoint_t *output);
 
 
 /* CLOCK_MONOTONIC, us */

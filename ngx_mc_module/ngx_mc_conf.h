@@ -14,6 +14,11 @@
 #include <ngx_mc_definition.h>
 #include <ngx_mc_registry.h>
 #include <ngx_mc_event.h>
+#include <ngx_mc.h>
+
+
+/* protocols at most */
+#define NGX_MC_TYPES  8
 
 
 /* the settings that stand in main and in mc_flow alike */
@@ -44,6 +49,7 @@ typedef struct {
     ngx_array_t              flows;            /* ngx_mc_flow_def_t *, sorted
                                                   by name once checked */
     ngx_mc_registry_conf_t   registry;
+    ngx_mc_endpoint_type_t  *types[NGX_MC_TYPES + 1];
     ngx_shm_zone_t          *zone;
     size_t                   zone_size;
     ngx_resolver_t          *resolver;

@@ -35,6 +35,7 @@
 #define NGX_MC_SRT               0x01
 #define NGX_MC_RTP               0x02
 #define NGX_MC_UDP               0x04
+#define NGX_MC_RTMP              0x08     /* RTMPS too */
 #define NGX_MC_DATAGRAM          (NGX_MC_RTP|NGX_MC_UDP)
 #define NGX_MC_PACKET            (NGX_MC_SRT|NGX_MC_RTP|NGX_MC_UDP)
 
@@ -146,6 +147,19 @@ typedef struct {
     ngx_int_t        rtp;
     ngx_int_t        pace;
     ngx_int_t        timeout;
+
+    /* RTMP */
+    ngx_str_t        key;                 /* key= or what key_file= has */
+    ngx_int_t        tls_verify;
+    ngx_str_t        tls_ca;              /* PEM: what the file has */
+    ngx_int_t        program;             /* outputs: what TS sources are
+                                             searched for; -1: the first */
+    ngx_int_t        video;               /* PIDs, -1 likewise */
+    ngx_int_t        audio;
+    ngx_str_t        audio_language;      /* audio=LANG */
+    int64_t          muxrate;             /* sources, bit/s: of the TS made
+                                             from them, constant; 0: variable */
+    int64_t          maxrate;             /* the same as a cap */
 } ngx_mc_params_t;
 
 
@@ -153,12 +167,19 @@ typedef struct {
     ngx_str_t        name;
     ngx_uint_t       direction;           /* NGX_MC_INPUT, NGX_MC_OUTPUT */
     ngx_uint_t       pipeline;
-    ngx_uint_t       protocol;            /* NGX_MC_SRT, _RTP or _UDP */
+    ngx_uint_t       protocol;            /* NGX_MC_SRT, ... */
     ngx_uint_t       mode;                /* NGX_MC_MODE_*, resolved */
     unsigned         off:1;
 
     ngx_str_t        host;                /* no brackets; empty: any IPv4 */
     in_port_t        port;
+    ngx_str_t        app;                 /* RTMP: the application, no leading
+                                             "/"; with key= of a caller all of
+                                             path and query */
+    ngx_str_t        stream;              /* RTMP: name of the stream, of a
+                                             caller with its query or the key:
+                                             secret */
+    unsigned         tls:1;               /* rtmps:// */
     ngx_str_t        url;                 /* scheme, host and port only:
                                              what may be shown */
     ngx_mc_params_t  params;

@@ -56,6 +56,7 @@ static ngx_uint_t  ngx_mc_rejected_events[] = {
     NGX_MC_EVENT_REJECTED_BUSY,
     NGX_MC_EVENT_REJECTED_LIMIT,
     NGX_MC_EVENT_REJECTED_BANDWIDTH,
+    NGX_MC_EVENT_REJECTED_KEY,
     NGX_MC_EVENT_N                  /* malformed: counted and logged only */
 };
 
@@ -64,7 +65,6 @@ ngx_mc_endpoint_t *
 ngx_mc_endpoint_create(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def,
     ngx_pool_t *pool, ngx_mc_endpoint_stat_t *stat)
 {
-    ngx_uint_t          i;
     ngx_pool_t         *own;
     ngx_mc_endpoint_t  *ep;
 
@@ -79,13 +79,7 @@ ngx_mc_endpoint_create(ngx_mc_flow_t *flow, ngx_mc_endpoint_def_t *def,
         return NULL;
     }
 
-    for (i = 0; ngx_mc_types[i]; i++) {
-        if (ngx_mc_types[i]->protocol == def->protocol) {
-            break;
-        }
-    }
-
-    ep->type = ngx_mc_types[i];
+    ep->type = ngx_mc_type_find(ngx_mc_types, def->protocol);
 
     if (ep->type == NULL) {
         ngx_destroy_pool(own);

@@ -29,10 +29,14 @@ static ngx_str_t  ngx_mc_event_codes[] = {
     ngx_string("rejected_passphrase"),
     ngx_string("rejected_streamid"),
     ngx_string("rejected_busy"),
+    ngx_string("rejected_key"),
     ngx_string("rejected_limit"),
     ngx_string("rejected_bandwidth"),
     ngx_string("bandwidth_exceeded"),
     ngx_string("slow_output"),
+    ngx_string("tls_failed"),
+    ngx_string("rtmp_refused"),
+    ngx_string("codec_unsupported"),
     ngx_string("config_changed")
 };
 

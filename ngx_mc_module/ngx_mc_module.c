@@ -53,6 +53,7 @@ static void *ngx_mc_create_conf(ngx_cycle_t *cycle);
 static void ngx_mc_conf_cleanup(void *data);
 static void ngx_mc_common_create(ngx_mc_common_conf_t *common);
 static char *ngx_mc_init_conf(ngx_cycle_t *cycle, void *conf);
+static char *ngx_mc_check_types(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf);
 static ngx_int_t ngx_mc_init_flows(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf);
 static ngx_int_t ngx_mc_init_limits(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf);
 static int ngx_libc_cdecl ngx_mc_cmp_flows(const void *one, const void *two);
@@ -61,12 +62,17 @@ static ngx_int_t ngx_mc_init_process(ngx_cycle_t *cycle);
 static void ngx_mc_exit_process(ngx_cycle_t *cycle);
 
 
-ngx_mc_endpoint_type_t  *ngx_mc_types[] = {
+/* those of this .so; others add theirs */
+
+static ngx_mc_endpoint_type_t   *ngx_mc_own_types[] = {
     &ngx_mc_srt_type,
     &ngx_mc_rtp_type,
     &ngx_mc_udp_type,
     NULL
 };
+
+
+ngx_mc_endpoint_type_t         **ngx_mc_types = ngx_mc_own_types;
 
 
 static ngx_command_t  ngx_mc_commands[] = {
@@ -748,6 +754,7 @@ ngx_mc_zone_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static void *
 ngx_mc_create_conf(ngx_cycle_t *cycle)
 {
+    ngx_uint_t           i;
     ngx_pool_cleanup_t  *cln;
     ngx_mc_main_conf_t  *mcf;
 
@@ -769,6 +776,10 @@ ngx_mc_create_conf(ngx_cycle_t *cycle)
         cln->data = mcf;
     }
 
+    for (i = 0; ngx_mc_own_types[i]; i++) {
+        mcf->types[i] = ngx_mc_own_types[i];
+    }
+
     ngx_mc_common_create(&mcf->common);
 
     mcf->registry.guard = NGX_CONF_UNSET;
@@ -784,6 +795,30 @@ ngx_mc_create_conf(ngx_cycle_t *cycle)
     ngx_mc_flow_conf = NULL;
 
     return mcf;
+}
+
+
+ngx_int_t
+ngx_mc_type_add(ngx_cycle_t *cycle, ngx_mc_endpoint_type_t *type)
+{
+    ngx_uint_t           i;
+    ngx_mc_main_conf_t  *mcf;
+
+    mcf = ngx_mc_main_conf(cycle);
+
+    for (i = 0; i < NGX_MC_TYPES; i++) {
+
+        if (mcf->types[i] == type) {
+            return NGX_OK;
+        }
+
+        if (mcf->types[i] == NULL) {
+            mcf->types[i] = type;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_ERROR;
 }
 
 
@@ -844,6 +879,11 @@ ngx_mc_init_conf(ngx_cycle_t *cycle, void *conf)
         return rv;
     }
 
+    rv = ngx_mc_check_types(&cf, mcf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
     if (ngx_mc_init_limits(&cf, mcf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
@@ -871,6 +911,66 @@ ngx_mc_init_conf(ngx_cycle_t *cycle, void *conf)
     mcf->zone->data = &mcf->registry;
 
     return NGX_CONF_OK;
+}
+
+
+/* what types know of other modules, and that there is one for each endpoint */
+
+static char *
+ngx_mc_check_types(ngx_conf_t *cf, ngx_mc_main_conf_t *mcf)
+{
+    char                    *rv;
+    ngx_uint_t               i, j, k;
+    ngx_array_t             *list;
+    ngx_mc_flow_def_t      **flows;
+    ngx_mc_endpoint_def_t   *defs;
+    ngx_mc_endpoint_type_t  *type;
+
+    rv = NGX_CONF_OK;
+    flows = mcf->flows.elts;
+
+    for (i = 0; i < mcf->flows.nelts; i++) {
+        for (j = 0; j < 2; j++) {
+
+            list = (j == 0) ? &flows[i]->sources : &flows[i]->outputs;
+            defs = list->elts;
+
+            for (k = 0; k < list->nelts; k++) {
+
+                type = ngx_mc_type_find(mcf->types, defs[k].protocol);
+
+                if (type == NULL) {
+                    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                                  "\"%V\" needs \"load_module modules/"
+                                  "ngx_mc_rtmp_module.so;\" in %V:%ui",
+                                  &defs[k].url, &defs[k].file, defs[k].line);
+                    rv = NGX_CONF_ERROR;
+                    continue;
+                }
+
+                if (type->check && type->check(cf, &defs[k]) != NGX_CONF_OK) {
+                    rv = NGX_CONF_ERROR;
+                }
+            }
+        }
+    }
+
+    return rv;
+}
+
+
+ngx_mc_endpoint_type_t *
+ngx_mc_type_find(ngx_mc_endpoint_type_t **types, ngx_uint_t protocol)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; types[i]; i++) {
+        if (types[i]->protocol == protocol) {
+            return types[i];
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -1109,6 +1209,8 @@ ngx_mc_init_process(ngx_cycle_t *cycle)
     }
 
     mcf = ngx_mc_main_conf(cycle);
+
+    ngx_mc_types = mcf->types;
 
     ngx_mc_registry_attach(mcf->zone);
 

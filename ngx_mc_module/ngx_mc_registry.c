@@ -25,7 +25,7 @@
 
 /* the slab allocator rounds up to powers of two: what records take */
 #define NGX_MC_FLOW_SLOT      256
-#define NGX_MC_ENDPOINT_SLOT  512
+#define NGX_MC_ENDPOINT_SLOT  1024
 
 typedef char  ngx_mc_flow_slot_check_t
     [(sizeof(ngx_mc_flow_stat_t) <= NGX_MC_FLOW_SLOT) ? 1 : -1];

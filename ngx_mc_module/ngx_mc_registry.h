@@ -13,6 +13,7 @@
 #include <ngx_mc_definition.h>
 #include <ngx_mc_ts.h>
 #include <ngx_mc_rtp.h>
+#include <ngx_mc_codec.h>
 
 
 /*
@@ -28,16 +29,20 @@
 
 
 /* raised with every change of the structures below */
-#define NGX_MC_REGISTRY_LAYOUT   4
+#define NGX_MC_REGISTRY_LAYOUT   5
 
 /* "[IPv6]:port" and a zero */
 #define NGX_MC_ADDR_LEN          56
 #define NGX_MC_ERROR_LEN         88
+#define NGX_MC_ENCODER_LEN       64
 #define NGX_MC_STREAMID_LEN      128
 #define NGX_MC_RELOAD_ERROR_LEN  256
 
 
 #define NGX_MC_NONE              0xffffffff
+
+/* of one endpoint, that are shown */
+#define NGX_MC_TRACKS            6
 
 /* pairs of sockets through which workers hand over what is open */
 #define NGX_MC_HANDOVER_QUEUES   64
@@ -67,6 +72,7 @@ typedef enum {
     NGX_MC_REJECTED_BUSY,
     NGX_MC_REJECTED_LIMIT,
     NGX_MC_REJECTED_BANDWIDTH,
+    NGX_MC_REJECTED_KEY,
     NGX_MC_REJECTED_MALFORMED,
     NGX_MC_REJECTED_N
 } ngx_mc_rejected_e;
@@ -95,6 +101,46 @@ typedef struct {
     ngx_mc_rtp_counters_t   counters;
     double                  jitter_ms;
 } ngx_mc_rtp_stat_t;
+
+
+/* what an encoder says of its stream, onMetaData; 0 and "": it does not */
+
+typedef struct {
+    double                  width;
+    double                  height;
+    double                  frame_rate;
+    double                  video_rate;        /* kbit/s */
+    double                  audio_rate;
+    double                  sample_rate;
+    double                  channels;
+    u_char                  encoder[NGX_MC_ENCODER_LEN];
+} ngx_mc_rtmp_metadata_t;
+
+
+typedef struct {
+    uint64_t                frames;            /* video and audio */
+    uint64_t                dropped_frames;
+
+    /* as of the last second; -1: not known */
+    int32_t                 chunk_size;        /* the peer's of a source, ours
+                                                  of an output */
+    int32_t                 queue;             /* messages that wait */
+    int32_t                 video_codec_id;    /* as in FLV, 7: H.264; by
+                                                  Enhanced RTMP the FourCC */
+    int32_t                 audio_codec_id;
+    uint32_t                has_metadata;
+    ngx_mc_rtmp_metadata_t  metadata;
+} ngx_mc_rtmp_stat_t;
+
+
+/* as of the last second */
+
+typedef struct {
+    ngx_mc_track_info_t     info;
+    uint32_t                pid;               /* NGX_MC_NONE: not of a TS */
+    uint64_t                bitrate;           /* bit/s */
+    double                  frame_rate;        /* 0: not known */
+} ngx_mc_track_stat_t;
 
 
 typedef struct ngx_mc_peer_stat_s      ngx_mc_peer_stat_t;
@@ -134,6 +180,7 @@ struct ngx_mc_endpoint_stat_s {
     union {
         ngx_mc_srt_stat_t   srt;
         ngx_mc_rtp_stat_t   rtp;
+        ngx_mc_rtmp_stat_t  rtmp;
     } u;
 
     uint64_t                bitrate;           /* bit/s, last second */
@@ -144,6 +191,8 @@ struct ngx_mc_endpoint_stat_s {
     uint32_t                state;             /* NGX_MC_STATE_* */
     uint32_t                protocol;          /* that "u" is of; 0: none */
     uint32_t                npeers;
+    uint32_t                ntracks;
+    ngx_mc_track_stat_t     tracks[NGX_MC_TRACKS];
     ngx_mc_peer_stat_t     *peers;
     int64_t                 connected_at;      /* ms since epoch, 0: null */
     int64_t                 retry_at;          /* ms since epoch, 0: null */

@@ -40,12 +40,14 @@ static void ngx_mc_udp_update(ngx_mc_endpoint_t *ep,
 
 ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
     NGX_MC_RTP,
+    NULL,
     ngx_mc_udp_init_process,
     NULL,
     ngx_mc_udp_init,
     ngx_mc_udp_open,
     ngx_mc_udp_close,
     ngx_mc_udp_output,
+    NULL,
     ngx_mc_udp_second,
     ngx_mc_udp_update,
     0
@@ -54,12 +56,14 @@ ngx_mc_endpoint_type_t  ngx_mc_rtp_type = {
 
 ngx_mc_endpoint_type_t  ngx_mc_udp_type = {
     NGX_MC_UDP,
+    NULL,
     ngx_mc_udp_init_process,
     NULL,
     ngx_mc_udp_init,
     ngx_mc_udp_open,
     ngx_mc_udp_close,
     ngx_mc_udp_output,
+    NULL,
     ngx_mc_udp_second,
     ngx_mc_udp_update,
     0

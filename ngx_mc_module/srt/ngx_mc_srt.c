@@ -56,11 +56,13 @@ static void ngx_mc_srt_stat(ngx_mc_srt_conn_t *conn, ngx_mc_srt_stat_t *st,
 ngx_mc_endpoint_type_t  ngx_mc_srt_type = {
     NGX_MC_SRT,
     NULL,
+    NULL,
     ngx_mc_srt_exit_process,
     ngx_mc_srt_init,
     ngx_mc_srt_open,
     ngx_mc_srt_close_endpoint,
     ngx_mc_srt_send,
+    NULL,
     ngx_mc_srt_second,
     ngx_mc_srt_update,
     1

@@ -1,0 +1,151 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_CODEC_H_INCLUDED_
+#define _NGX_MC_CODEC_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+typedef enum {
+    NGX_MC_CODEC_NONE = 0,
+
+    /* those that the frame lane carries */
+    NGX_MC_CODEC_H264,
+    NGX_MC_CODEC_HEVC,
+    NGX_MC_CODEC_AAC,
+    NGX_MC_CODEC_MP3,
+
+    /* those that are only told about */
+    NGX_MC_CODEC_MPEG1VIDEO,
+    NGX_MC_CODEC_MPEG2VIDEO,
+    NGX_MC_CODEC_MPEG4,
+    NGX_MC_CODEC_VVC,
+    NGX_MC_CODEC_AV1,
+    NGX_MC_CODEC_VP9,
+    NGX_MC_CODEC_JPEG2000,
+    NGX_MC_CODEC_MP2,
+    NGX_MC_CODEC_AC3,
+    NGX_MC_CODEC_EAC3,
+    NGX_MC_CODEC_AC4,
+    NGX_MC_CODEC_DTS,
+    NGX_MC_CODEC_OPUS,
+    NGX_MC_CODEC_S302M,
+    NGX_MC_CODEC_SPEEX,
+    NGX_MC_CODEC_PCM,
+    NGX_MC_CODEC_FLV1,
+    NGX_MC_CODEC_VP6,
+    NGX_MC_CODEC_TELETEXT,
+    NGX_MC_CODEC_DVB_SUBTITLE,
+    NGX_MC_CODEC_SCTE35,
+    NGX_MC_CODEC_ID3,
+    NGX_MC_CODEC_KLV,
+    NGX_MC_CODEC_N
+} ngx_mc_codec_e;
+
+
+#define NGX_MC_TRACK_OTHER   0
+#define NGX_MC_TRACK_VIDEO   1
+#define NGX_MC_TRACK_AUDIO   2
+
+
+/* as shown: "h264", "aac", ...; zero-terminated in data */
+extern ngx_str_t  ngx_mc_codec_names[];
+
+
+/* what is known about a track; 0: not known */
+
+typedef struct {
+    uint8_t           type;          /* NGX_MC_TRACK_* */
+    uint8_t           codec;         /* NGX_MC_CODEC_* */
+    uint8_t           profile;       /* profile_idc, or audio object type */
+    uint8_t           level;         /* level_idc */
+    uint8_t           interlaced;
+    uint8_t           channels;
+    u_char            language[4];   /* ISO 639-2, zero-terminated */
+    uint32_t          width;         /* after cropping */
+    uint32_t          height;
+    uint32_t          sample_rate;
+    uint32_t          frame_num;     /* frame rate, frames not fields */
+    uint32_t          frame_den;
+    uint32_t          bitrate;       /* bit/s, from headers */
+} ngx_mc_track_info_t;
+
+
+/* parameter sets of a video track: pointers into what was parsed */
+
+#define NGX_MC_PARAM_SETS    16
+
+typedef struct {
+    u_char           *data;          /* NAL unit without start code */
+    uint32_t          len;
+} ngx_mc_nal_t;
+
+typedef struct {
+    ngx_mc_nal_t      sets[NGX_MC_PARAM_SETS];  /* VPS, SPS, PPS in order */
+    ngx_uint_t        nsets;
+    ngx_uint_t        length_size;   /* of the NAL lengths: 1, 2 or 4 */
+} ngx_mc_video_config_t;
+
+
+/* NGX_ERROR of any of these: malformed, or beyond our bounds */
+
+/* an SPS NAL unit; fills info */
+ngx_int_t ngx_mc_h264_sps(u_char *nal, size_t len, ngx_mc_track_info_t *info);
+ngx_int_t ngx_mc_hevc_sps(u_char *nal, size_t len, ngx_mc_track_info_t *info);
+
+/* avcC (ISO/IEC 14496-15, 5.3.3.1) or hvcC (8.3.3.1), by codec */
+ngx_int_t ngx_mc_video_config_read(ngx_uint_t codec, u_char *data, size_t len,
+    ngx_mc_video_config_t *cfg, ngx_mc_track_info_t *info);
+
+/* returns the length, 0: does not fit, or sets are missing or malformed.
+   Lengths of 4 bytes */
+size_t ngx_mc_video_config_write(ngx_uint_t codec,
+    ngx_mc_video_config_t *cfg, u_char *buf, size_t size);
+
+
+/* an ADTS header (ISO/IEC 14496-3, 1.A.2.2.1); "size" is of the whole frame,
+   "header" of what precedes the raw_data_block, both bytes; "frames" of raw
+   data blocks, "len" what is there, at least 7 */
+
+typedef struct {
+    uint32_t          size;
+    uint32_t          header;
+    uint8_t           object_type;
+    uint8_t           frequency_index;
+    uint8_t           channel_config;
+    uint8_t           blocks;
+    uint32_t          sample_rate;
+} ngx_mc_adts_t;
+
+ngx_int_t ngx_mc_adts_read(u_char *data, size_t len, ngx_mc_adts_t *adts);
+
+/* 7 bytes before a frame of "len"; from an AudioSpecificConfig.  NGX_DECLINED:
+   ADTS cannot say it */
+ngx_int_t ngx_mc_adts_write(u_char *buf, size_t len, u_char *config,
+    size_t config_len);
+
+/* AudioSpecificConfig (1.6.2.1): 2 bytes for what ADTS can say */
+ngx_int_t ngx_mc_aac_config_read(u_char *data, size_t len,
+    ngx_mc_track_info_t *info);
+size_t ngx_mc_aac_config_write(ngx_mc_adts_t *adts, u_char *buf);
+
+/* MPEG-1 and -2 audio header (ISO/IEC 11172-3, 2.4.1.3), 4 bytes; "size" of
+   the frame in bytes, "samples" in it */
+ngx_int_t ngx_mc_mpa_read(u_char *data, size_t len, ngx_mc_track_info_t *info,
+    uint32_t *size, uint32_t *samples);
+
+
+/* random access points, and what begins an access unit */
+
+/* nal_unit_type of a NAL unit */
+#define ngx_mc_h264_nal_type(nal)  ((nal)[0] & 0x1f)
+#define ngx_mc_hevc_nal_type(nal)  (((nal)[0] >> 1) & 0x3f)
+
+
+#endif /* _NGX_MC_CODEC_H_INCLUDED_ */

@@ -1,0 +1,53 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#ifndef _NGX_MC_TS_MUX_H_INCLUDED_
+#define _NGX_MC_TS_MUX_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mc_frame.h>
+#include <ngx_mc_packet.h>
+
+
+/*
+ * A transport stream of one programme from frames: PMT 0x1000, video 0x100,
+ * audio 0x101, PCR on the video PID, on the audio PID if there is no video.
+ * No event, no timer, no clock of its own.
+ *
+ * Without a rate what a frame makes is given out at once; its packets have
+ * PCRs and media times that spread it over the time to the next one, for
+ * those who pace.  With a constant rate packets are given out by
+ * ngx_mc_ts_mux_tick(), null packets fill up; with a capped one likewise, and
+ * nothing fills up.
+ */
+
+
+typedef struct ngx_mc_ts_mux_s  ngx_mc_ts_mux_t;
+
+/* packets of up to seven TS packets, borrowed: valid during the call; data,
+   len, origin, media and discontinuity are set */
+typedef void (*ngx_mc_ts_mux_send_pt)(void *data, ngx_mc_packet_t *pkts,
+    ngx_uint_t n);
+
+
+/* rate, bit/s: 0: variable.  cap: it is the most, not the rate */
+ngx_mc_ts_mux_t *ngx_mc_ts_mux_create(uint64_t rate, ngx_uint_t cap,
+    ngx_mc_ts_mux_send_pt send, void *data, ngx_log_t *log);
+void ngx_mc_ts_mux_free(ngx_mc_ts_mux_t *mx);
+
+void ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame);
+
+/* with a rate: what is due by "now", us; called every few ms */
+void ngx_mc_ts_mux_tick(ngx_mc_ts_mux_t *mx, int64_t now);
+
+/* counts since create(): frames left out (no configuration yet, malformed,
+   late beyond repair, or the rate is too low for them) */
+uint64_t ngx_mc_ts_mux_dropped(ngx_mc_ts_mux_t *mx);
+
+
+#endif /* _NGX_MC_TS_MUX_H_INCLUDED_ */
