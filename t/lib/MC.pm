@@ -77,7 +77,9 @@ inside server{}.  C<workers> (1), C<control> (mc_status control=on), C<http>
 of files written to the prefix first, C<start> (1).  C<workers> may be "auto".
 C<daemon> (0): nginx is not a child of the test, and hears the signals of a
 binary upgrade, which it does not with "daemon off".  C<master> (1), 0 for
-master_process off, where the one process counts as the worker.
+master_process off, where the one process counts as the worker.  C<rtmp>,
+text inside rtmp{}, or '' for none: loads nginx-rtmp and the RTMP module.
+C<modules>, names of other packaged modules, such as "ngx_stream_module".
 
 =cut
 
@@ -87,7 +89,7 @@ sub new {
     my $self = bless {
         workers => 1, http => 1, log => 'info', start => 1, control => 0,
         main => '', http_conf => '', events => '', user => 'www-data',
-        daemon => 0, master => 1, %args,
+        daemon => 0, master => 1, modules => [], %args,
         ports => {}, masters => [], procs => [], allowed => [], seq => 0,
         runs => 0,
     }, $class;
@@ -180,7 +182,15 @@ sub config_text {
     my %c = (%$self, %args);
 
     my $globals = '';
+    $globals .= "load_module /usr/lib/nginx/modules/$_.so;\n"
+        for @{ $c{modules} }, defined $c{rtmp} ? 'ngx_rtmp_module' : ();
     $globals .= "load_module $c{so};\n";
+
+    if (defined $c{rtmp}) {
+        (my $so = $c{so}) =~ s/ngx_mc_module/ngx_mc_rtmp_module/;
+        $globals .= "load_module $so;\n";
+    }
+
     $globals .= $c{daemon} ? "daemon on;\n" : "daemon off;\n";
     $globals .= "master_process off;\n" unless $c{master};
 
@@ -224,6 +234,7 @@ END
     }
 
     my $flows = defined $c{flows} ? $c{flows} : '';
+    my $rtmp = defined $c{rtmp} && length $c{rtmp} ? "rtmp { $c{rtmp} }" : '';
 
     return $self->expand(<<"END");
 ${globals}worker_processes $c{workers};
@@ -231,6 +242,7 @@ events { worker_connections 1024; $c{events} }
 $c{main}
 $flows
 $http
+$rtmp
 END
 }
 
