@@ -425,9 +425,11 @@ ngx_mc_validate_output(ngx_mc_validate_t *v, ngx_mc_flow_def_t *flow,
     {
         ngx_mc_validate_log(v, NGX_LOG_WARN, &def->file, def->line,
                             "anyone may receive from output \"%V\" of flow "
-                            "\"%V\", it has neither \"allow\" nor "
-                            "\"passphrase\"",
-                            &def->name, &flow->name);
+                            "\"%V\", it has %s",
+                            &def->name, &flow->name,
+                            (def->protocol == NGX_MC_RTMP)
+                            ? "no \"allow\""
+                            : "neither \"allow\" nor \"passphrase\"");
     }
 }
 
@@ -446,6 +448,12 @@ ngx_mc_validate_collect(ngx_mc_validate_t *v, ngx_uint_t nflow,
     def = endpoints->elts;
 
     for (i = 0; i < endpoints->nelts; i++, def++) {
+
+        /* nginx-rtmp has the ports */
+
+        if (def->protocol == NGX_MC_RTMP) {
+            continue;
+        }
 
         switch (def->mode) {
 
