@@ -565,10 +565,9 @@ ngx_mc_def_parse_host(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         def->mode = NGX_MC_MODE_CALLER;
 
         if (any || ngx_mc_def_is_multicast(family, addr)) {
-            return ngx_mc_def_error(p, "no server can be reached at the host "
-                                    "of the URL; what listens is \"rtmp:///"
-                                    "APP/NAME\", its ports are those of the "
-                                    "\"rtmp\" block");
+            return ngx_mc_def_error(p, "no host to connect to in the URL; "
+                                    "what listens is \"rtmp:///APP/NAME\", "
+                                    "at the ports of the \"rtmp\" block");
         }
 
     } else if (def->direction == NGX_MC_OUTPUT) {

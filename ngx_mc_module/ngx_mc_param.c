@@ -51,8 +51,8 @@ static ngx_int_t ngx_mc_def_set_audio(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_mc_params_t *params, ngx_str_t *value);
 static ngx_int_t ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_str_t *secret, ngx_str_t *name);
-static ngx_int_t ngx_mc_def_set_certificates(ngx_mc_parse_t *p,
-    ngx_mc_param_t *prm, ngx_str_t *field, ngx_str_t *value);
+static ngx_int_t ngx_mc_def_read_certificates(ngx_mc_parse_t *p,
+    ngx_mc_param_t *prm, ngx_str_t *field, ngx_str_t *name);
 static ngx_int_t ngx_mc_def_read_file(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_str_t *name, ngx_str_t *content, size_t size);
 static ngx_int_t ngx_mc_def_ptocidr(ngx_mc_parse_t *p, ngx_array_t **cidrs,
@@ -562,6 +562,10 @@ ngx_mc_def_parse_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 
         break;
 
+    case NGX_MC_PARAM_CERTIFICATES:
+        return ngx_mc_def_read_certificates(p, prm, &def->params.tls_ca,
+                                            value);
+
     default:
         break;
     }
@@ -831,7 +835,8 @@ ngx_mc_def_set_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
         return ngx_mc_def_read_secret(p, prm, field, value);
 
     case NGX_MC_PARAM_CERTIFICATES:
-        return ngx_mc_def_set_certificates(p, prm, field, value);
+        *(ngx_str_t *) field = *value;
+        return NGX_OK;
 
     case NGX_MC_PARAM_AUDIO:
         return ngx_mc_def_set_audio(p, prm, params, value);
@@ -1261,8 +1266,8 @@ ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
  */
 
 static ngx_int_t
-ngx_mc_def_set_certificates(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
-    ngx_str_t *field, ngx_str_t *value)
+ngx_mc_def_read_certificates(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_str_t *field, ngx_str_t *name)
 {
 #if (NGX_OPENSSL)
 
@@ -1272,12 +1277,7 @@ ngx_mc_def_set_certificates(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     char       *pem;
     ngx_str_t   file;
 
-    if (p->cf == NULL) {
-        *field = *value;
-        return NGX_OK;
-    }
-
-    if (ngx_mc_def_read_file(p, prm, value, &file, NGX_MC_CA_SIZE + 1)
+    if (ngx_mc_def_read_file(p, prm, name, &file, NGX_MC_CA_SIZE + 1)
         != NGX_OK)
     {
         return NGX_ERROR;

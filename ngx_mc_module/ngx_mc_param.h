@@ -78,8 +78,8 @@ ngx_mc_param_t *ngx_mc_def_find_param(ngx_mc_endpoint_def_t *def,
 ngx_uint_t ngx_mc_def_has_param(ngx_mc_endpoint_def_t *def,
     ngx_mc_param_t *prm);
 
-/* parses, checks the bounds, and stores; with p->cf NULL it is a value of a
-   definition, which has what files had */
+/* parses, checks the bounds, and stores; certificates are taken as they are,
+   as a definition has them, which nginx.conf names a file of */
 ngx_int_t ngx_mc_def_set_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_mc_params_t *params, ngx_str_t *value);
 
