@@ -26,6 +26,7 @@ use Carp qw/ croak /;
 use Exporter qw/ import /;
 use IO::Socket::IP;
 use List::Util qw/ max min sum /;
+use POSIX qw/ _exit /;
 use Socket qw/ SOCK_DGRAM /;
 use Test::More;
 use Time::HiRes qw/ time sleep /;
@@ -504,15 +505,32 @@ sub _feed {
 
     my ($scheme, $host, $port) = $url =~ m!^(\w+)://\[?([^\]/?]*)\]?:(\d+)!
         or croak "what is $url";
-    my ($send, $pipe);
+    my ($send, $pipe, $pid);
 
     if ($scheme eq 'srt') {
-        my $pid = open $pipe, '|-', 'timeout', '-k', 3, 120,
-            'srt-live-transmit', '-q', '-chunk:1316', 'file://con', $url
-            or croak "srt-live-transmit: $!";
+        pipe my $stdin, $pipe or croak "pipe: $!";
 
+        $pid = fork();
+        croak "fork: $!" unless defined $pid;
+
+        if ($pid == 0) {
+            open STDIN, '<&', $stdin;
+            close $pipe;
+            { no warnings; exec 'timeout', '-k', 3, 120, 'srt-live-transmit',
+                  '-q', '-chunk:1316', 'file://con', $url; }
+            _exit(127);
+        }
+
+        close $stdin;
         $SIG{PIPE} = 'IGNORE';
-        $send = sub { syswrite $pipe, $_[0] };
+
+        # it keeps what does not fill a message: null packets do
+
+        my $null = pack 'CnCa184', 0x47, 0x1fff, 0x10, "\xff" x 184;
+
+        $send = sub {
+            syswrite $pipe, $_[0] . $null x (7 - length($_[0]) / 188);
+        };
 
     } else {
         my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
@@ -544,9 +562,16 @@ sub _feed {
     }
 
     if ($pipe) {
+
+        # at the end of its input it sends what it has, but does not end
+
+        close $pipe;
+
         my $end = time() + $o{linger};
         sleep 0.05 while time() < $end && !$ended->();
-        close $pipe;
+
+        kill 'TERM', $pid;
+        waitpid $pid, 0;
     }
 
     return { packets => $packets };

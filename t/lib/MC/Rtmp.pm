@@ -53,12 +53,11 @@ sub publish {
 
         # flvdemux and flvmux keep what is in the tags, and the clock paces
 
-        return $t->spawn('publish-gst', qw/ gst-launch-1.0 -q /,
-            "filesrc location=$file ! flvdemux name=d"
-            . ' flvmux name=m streamable=true'
-            . " ! rtmp2sink location=\"$url\" sync=true"
-            . ($o{audio_only} ? '' : ' d.video ! h264parse ! queue ! m.video')
-            . ($o{video_only} ? '' : ' d.audio ! aacparse ! queue ! m.audio'));
+        return $t->spawn('publish-gst', qw/ gst-launch-1.0 -q filesrc /,
+            "location=$file", qw/ ! flvdemux name=d flvmux name=m
+            streamable=true ! rtmp2sink sync=true /, "location=$url",
+            $o{audio_only} ? () : qw/ d.video ! h264parse ! queue ! m.video /,
+            $o{video_only} ? () : qw/ d.audio ! aacparse ! queue ! m.audio /);
     }
 
     # an AVC configuration for each change of the parameter sets
