@@ -16,6 +16,8 @@
 #include <ngx_mc_frame.h>
 #include <ngx_mc_ts.h>
 #include <ngx_mc_ts_align.h>
+#include <ngx_mc_ts_demux.h>
+#include <ngx_mc_ts_mux.h>
 #include <ngx_mc_registry.h>
 #include <ngx_mc_event.h>
 #include <ngx_mc_pulse.h>
@@ -28,6 +30,8 @@
 typedef struct ngx_mc_flow_s      ngx_mc_flow_t;
 typedef struct ngx_mc_pipeline_s  ngx_mc_pipeline_t;
 typedef struct ngx_mc_endpoint_s  ngx_mc_endpoint_t;
+typedef struct ngx_mc_lane_s      ngx_mc_lane_t;
+typedef struct ngx_mc_mux_s       ngx_mc_mux_t;
 
 
 /*
@@ -116,6 +120,12 @@ struct ngx_mc_endpoint_s {
     unsigned                started:1;       /* it runs, or tries to */
     unsigned                held:1;          /* its port is another's */
 
+    /* outputs of the frame lane, of ngx_mc_remux.c */
+    unsigned                joining:1;       /* waits for a key frame */
+    unsigned                unplayable:1;    /* last_error says so */
+    ngx_mc_lane_t          *lane;            /* where its frames come from */
+    int64_t                 join_at;         /* us, since when; 0: not yet */
+
     ngx_pool_t             *pool;            /* its own */
     ngx_pool_t             *def_pool;        /* of def, goes with it */
     ngx_log_t              *log;             /* the flow's */
@@ -150,12 +160,20 @@ struct ngx_mc_pipeline_s {
     ngx_mc_endpoint_t      *source;          /* or NULL */
     ngx_mc_endpoint_t     **outputs;         /* that it feeds now */
     ngx_uint_t              noutputs;
+    ngx_mc_endpoint_t     **frame_outputs;   /* those of the frame lane, the
+                                                others are in outputs */
+    ngx_uint_t              nframe_outputs;
     ngx_uint_t              nholding;        /* outputs that keep packets */
     ngx_uint_t              switched;        /* it feeds other outputs than
                                                 before its last packet */
 
     ngx_mc_ts_t            *ts;              /* made with the first packet */
     ngx_mc_ts_align_t      *align;           /* made when it is needed */
+
+    ngx_mc_lane_t          *lanes;           /* frames, of ngx_mc_remux.c */
+    ngx_mc_mux_t           *mux;             /* and a TS made from them */
+    unsigned                gap:1;           /* frames were dropped: what
+                                                follows needs a key frame */
 };
 
 

@@ -12,6 +12,7 @@
 #include <ngx_mc_control.h>
 #include <ngx_mc_flow.h>
 #include <ngx_mc_handover.h>
+#include <ngx_mc_remux.h>
 
 
 /* exceed=disconnect refuses reconnects for so long, ms */
@@ -47,9 +48,6 @@ static void ngx_mc_flow_forget(ngx_mc_pipeline_t *pl);
 static ngx_uint_t ngx_mc_flow_limit(ngx_mc_endpoint_t *ep,
     ngx_mc_packet_t *pkts, ngx_uint_t *n);
 static void ngx_mc_flow_aligned(void *data, ngx_mc_packet_t *pkt);
-static void ngx_mc_flow_forward(ngx_mc_pipeline_t *pl,
-    ngx_mc_packet_t *pkts, ngx_uint_t n, ngx_uint_t opaque,
-    ngx_uint_t aligned);
 
 
 ngx_mc_flow_t *
@@ -228,7 +226,7 @@ ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
 
     changes = ngx_pcalloc(pool, n * sizeof(ngx_mc_flow_change_t));
     endpoints = ngx_alloc(n * sizeof(ngx_mc_endpoint_t *), &flow->log);
-    routes = ngx_alloc(NGX_MC_PIPELINES * n * sizeof(ngx_mc_endpoint_t *),
+    routes = ngx_alloc(2 * NGX_MC_PIPELINES * n * sizeof(ngx_mc_endpoint_t *),
                        &flow->log);
     text = ngx_alloc(entry->text.len, &flow->log);
 
@@ -565,8 +563,10 @@ ngx_mc_flow_route(ngx_mc_flow_t *flow)
         pl = &flow->pipelines[i];
 
         pl->source = NULL;
-        pl->outputs = &flow->routes[i * flow->nendpoints];
+        pl->outputs = &flow->routes[2 * i * flow->nendpoints];
         pl->noutputs = 0;
+        pl->frame_outputs = pl->outputs + flow->nendpoints;
+        pl->nframe_outputs = 0;
         pl->nholding = 0;
     }
 
@@ -589,6 +589,7 @@ ngx_mc_flow_route(ngx_mc_flow_t *flow)
         }
 
         if (!ep->started) {
+            ep->lane = NULL;
             continue;
         }
 
@@ -597,12 +598,24 @@ ngx_mc_flow_route(ngx_mc_flow_t *flow)
              : (choice == NGX_MC_CHOICE_BACKUP)
              ? &flow->pipelines[NGX_MC_BACKUP] : ep->pipeline;
 
+        if (ep->type->frame) {
+            pl->frame_outputs[pl->nframe_outputs++] = ep;
+            continue;
+        }
+
         pl->outputs[pl->noutputs++] = ep;
 
         if (ep->def->protocol != NGX_MC_SRT
             && ep->def->params.pace == NGX_MC_PACE_PCR)
         {
             pl->nholding++;
+        }
+    }
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        if (ngx_mc_remux_route(&flow->pipelines[i]) != NGX_OK) {
+            ngx_log_error(NGX_LOG_CRIT, &flow->log, 0,
+                          "no memory to remultiplex");
         }
     }
 }
@@ -622,6 +635,8 @@ ngx_mc_flow_forget(ngx_mc_pipeline_t *pl)
         ngx_free(pl->align);
         pl->align = NULL;
     }
+
+    ngx_mc_remux_free(pl);
 }
 
 
@@ -655,6 +670,10 @@ ngx_mc_flow_connected(ngx_mc_endpoint_t *source)
         ngx_free(pl->align);
         pl->align = NULL;
     }
+
+    pl->gap = 0;
+
+    ngx_mc_remux_reset(pl);
 }
 
 
@@ -765,7 +784,57 @@ ngx_mc_flow_aligned(void *data, ngx_mc_packet_t *pkt)
 }
 
 
-static void
+ngx_int_t
+ngx_mc_flow_frame(ngx_mc_endpoint_t *source, ngx_mc_frame_t *frame)
+{
+    ngx_int_t                rc;
+    ngx_uint_t               n;
+    ngx_mc_packet_t          pkt;
+    ngx_mc_pipeline_t       *pl;
+    ngx_mc_endpoint_stat_t  *st;
+
+    rc = NGX_OK;
+    pl = source->pipeline;
+    st = source->stat;
+
+    if (source->def->params.max_bandwidth > 0) {
+
+        ngx_memzero(&pkt, sizeof(ngx_mc_packet_t));
+        pkt.len = frame->len;
+        n = 1;
+
+        if (ngx_mc_flow_limit(source, &pkt, &n) == NGX_MC_EXCEED_DISCONNECT) {
+            rc = NGX_DECLINED;
+        }
+
+        if (n == 0) {
+            pl->gap |= (frame->type == NGX_MC_FRAME_VIDEO);
+            return rc;
+        }
+    }
+
+    st->packets++;
+    st->bytes += frame->len;
+
+    if (pl->gap && frame->type == NGX_MC_FRAME_VIDEO && !frame->config) {
+
+        /* pictures that refer to one that was dropped */
+
+        if (!frame->key) {
+            st->exceeded_packets++;
+            return rc;
+        }
+
+        pl->gap = 0;
+    }
+
+    ngx_mc_remux_frame(pl, frame);
+
+    return rc;
+}
+
+
+void
 ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
     ngx_uint_t n, ngx_uint_t opaque, ngx_uint_t aligned)
 {
@@ -786,6 +855,10 @@ ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
         while (held < n && ngx_mc_packet_hold(&pkts[held]) == NGX_OK) {
             held++;
         }
+    }
+
+    if (pl->nframe_outputs && aligned) {
+        ngx_mc_remux_packets(pl, pkts, n);
     }
 
     for (i = 0; i < pl->noutputs; i++) {
@@ -910,5 +983,9 @@ ngx_mc_flow_second(ngx_mc_flow_t *flow)
 
     for (i = 0; i < flow->nendpoints; i++) {
         ngx_mc_endpoint_second(flow->endpoints[i]);
+    }
+
+    for (i = 0; i < NGX_MC_PIPELINES; i++) {
+        ngx_mc_remux_second(&flow->pipelines[i]);
     }
 }

@@ -36,6 +36,11 @@ void ngx_mc_flow_stop(ngx_mc_flow_t *flow);
 /* whether a source, a receiver or a caller output is connected */
 ngx_uint_t ngx_mc_flow_is_live(ngx_mc_flow_t *flow);
 
+/* to the outputs of the packet lane: "opaque" to those that send any bytes,
+   "aligned" to those that want whole TS packets */
+void ngx_mc_flow_forward(ngx_mc_pipeline_t *pl, ngx_mc_packet_t *pkts,
+    ngx_uint_t n, ngx_uint_t opaque, ngx_uint_t aligned);
+
 /* once a second */
 void ngx_mc_flow_second(ngx_mc_flow_t *flow);
 
