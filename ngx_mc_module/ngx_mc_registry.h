@@ -33,7 +33,7 @@
 
 
 /* raised with every change of the structures below */
-#define NGX_MC_REGISTRY_LAYOUT   5
+#define NGX_MC_REGISTRY_LAYOUT   6
 
 /* "[IPv6]:port" and a zero */
 #define NGX_MC_ADDR_LEN          56
@@ -339,6 +339,9 @@ typedef struct {
     uint32_t                npeers;
     ngx_atomic_t            peer_hint;
     ngx_atomic_t            peer_id;
+
+    /* by which workers find each other; any may set it when it is 0 */
+    ngx_atomic_t            link_id;
 
     struct ngx_mc_event_ring_s  *events;
 } ngx_mc_registry_t;
