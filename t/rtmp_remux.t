@@ -174,7 +174,7 @@ for my $i (@in) {
 for my $i (@in) {
     my $file = $server->recorded($t, $i->{name});
 
-    same_media($t, $i->{file}, $file || 'none', %{ $i->{options} }, min => 90,
+    same_media($t, $i->{file}, $file, %{ $i->{options} }, min => 90,
                name => "$i->{name}: $i->{protocol} to a server");
 
     same_media($t, $i->{file}, $i->{played}, %{ $i->{options} }, min => 60,

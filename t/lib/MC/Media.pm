@@ -314,6 +314,8 @@ sub same_media {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
+    $out = 'nothing' unless defined $out;
+
     return ok(!@wrong, $o{name} || "$out is $in")
         || diag(join "\n", "$in to $out:", @wrong) && 0;
 }
@@ -323,6 +325,7 @@ sub _compare {
 
     %o = (tolerance => 1, min => 20, jumps => 0, %o);
 
+    return 'nothing was recorded' unless defined $out;
     return "$out is empty or missing" unless -s $t->dir . "/$out";
 
     my @in = eval { packets($t, $in) } or return "$in: nothing in it $@";
@@ -367,7 +370,8 @@ sub _compare {
 
     if (!exists $o{decode} || $o{decode}) {
         my ($exit, undef, $err) = $t->run(
-            qw/ ffmpeg -v error -nostdin -i /, $out, qw/ -vsync passthrough -f null - /);
+            qw/ ffmpeg -v error -nostdin -i /, $out,
+            qw/ -vsync passthrough -f null - /);
 
         my @lines = split /\n/, $err;
         @lines = grep { $_ !~ $o{decode} } @lines if $o{decode};
