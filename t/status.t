@@ -467,7 +467,8 @@ for (['GET', '/nothing', 404], ['GET', '/flows', 404],
 is($t->status->{flows}{full}{status}, 'running', 'nothing was stopped');
 
 unlike(join(' ', map { $t->get($_)->{content} } '', '/flows/full',
-            '/flows/full/events', '/flows/rtmp/events') . $t->log, qr/top-secret|s3cr3t/,
+            '/flows/full/events', '/flows/rtmp/events') . $t->log,
+       qr/top-secret|s3cr3t/,
        'no secret in any answer or log');
 
 $t->stop;
