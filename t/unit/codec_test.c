@@ -65,6 +65,25 @@ static video_t  videos[] = {
       "6764001eacb405017fcb80880000030008000003019078b175", "68ce0fc40c",
       100, 30, 640, 360, 25, 1, 0, "fdf8f800" },
 
+    { "H.264, all of VUI, cropped on each side", NGX_MC_CODEC_H264, NULL,
+      "6742c01eda0280bf4c85ffc0fa00f9f94244026dc00000fa4000753003c58ba8",
+      "68ce0fc8", 66, 30, 634, 354, 60000, 1001, 0, "" },
+
+    { "H.264 Main, MBAFF, HRD", NGX_MC_CODEC_H264, NULL,
+      "674d401ff40503db011000000300100000064626000f424001e84a4d280f8b1750",
+      "68de0fc8", 77, 31, 640, 480, 50, 1, 1, "" },
+
+    { "H.264 High, monochrome", NGX_MC_CODEC_H264, NULL,
+      "6764000bf2d02833f1b80b64000003000400000300603c50aa80", "68ce0fc8",
+      100, 11, 320, 180, 12, 1, 0, "fcf8f800" },
+
+    { "HEVC, all of VUI, cropped on each side", NGX_MC_CODEC_HEVC,
+      "40010c01ffff02200000030090000003000003005d95940c00000fa40003a98140",
+      "42010102200000030090000003000003005da00280802d1a642b6595952930bffc0f"
+      "a00f9d2848804db0800001f480007530304e4b370007a12000f42440",
+      "4401c073c189",
+      2, 93, 1274, 706, 60000, 1001, 0, NULL },
+
     { "HEVC Main 1080p25, cropped", NGX_MC_CODEC_HEVC,
       "40010c01ffff016000000300900000030000030078959409",
       "420101016000000300900000030000030078a003c0801107cb965654a4c2f0168080"
@@ -274,6 +293,181 @@ test_sps(void)
     b = hex("6742c01e" "f800200401480f");
     ok(ngx_mc_h264_sps(b.data, b.len, &info) == NGX_ERROR, "too wide");
     free(b.data);
+}
+
+
+static u_char   made[4096];
+static size_t   made_bits;
+
+
+static void
+put(unsigned value, unsigned n)
+{
+    while (n--) {
+        made[made_bits / 8] |= ((value >> n) & 1) << (7 - made_bits % 8);
+        made_bits++;
+    }
+}
+
+
+static void
+put_ue(unsigned value)
+{
+    unsigned  n;
+
+    for (n = 0; (value + 1) >> (n + 1); n++) { /* void */ }
+
+    put(0, n);
+    put(value + 1, n + 1);
+}
+
+
+/* what no encoder at hand makes: sub-layers with profiles and levels of their
+   own, PCM, reference picture sets that are predicted, long-term pictures */
+
+static void
+test_hevc_made(void)
+{
+    size_t                i, n, zeros;
+    u_char               *nal;
+    ngx_mc_track_info_t   info;
+
+    memset(made, 0, sizeof(made));
+    made_bits = 0;
+
+    put(0, 4);
+    put(2, 3);                          /* sps_max_sub_layers_minus1 */
+    put(1, 1);
+    put(2, 8);                          /* general_profile_idc */
+    put(0x60000000, 32);
+    put(0x90000000, 32);
+    put(0, 16);
+    put(123, 8);                        /* general_level_idc */
+    put(3, 2);                          /* sub-layer 0: both */
+    put(1, 2);                          /* sub-layer 1: level */
+    put(0, 12);
+    for (i = 0; i < 12; i++) {
+        put(0xff, 8);                   /* profile 88 bits, level 8 */
+    }
+    put(0xff, 8);
+
+    put_ue(0);
+    put_ue(3);                          /* 4:4:4 */
+    put(0, 1);
+    put_ue(1920);
+    put_ue(1088);
+    put(1, 1);
+    put_ue(0);
+    put_ue(0);
+    put_ue(0);
+    put_ue(8);
+    put_ue(4);
+    put_ue(4);
+    put_ue(4);                          /* log2_max_poc_lsb 8 */
+    put(1, 1);
+    for (i = 0; i < 9; i++) {
+        put_ue(i);
+    }
+    for (i = 0; i < 6; i++) {
+        put_ue(i);
+    }
+    put(1, 1);                          /* scaling lists */
+    put(1, 1);
+    for (i = 0; i < 20; i++) {
+        if (i % 2) {
+            put(0, 1);
+            put_ue(1);
+
+        } else {
+            put(1, 1);
+            if (i >= 12) {
+                put_ue(7);
+            }
+            for (n = 0; n < ((i < 6) ? 16 : 64); n++) {
+                put_ue(n);
+            }
+        }
+    }
+    put(3, 2);
+    put(1, 1);                          /* PCM */
+    put(0x77, 8);
+    put_ue(0);
+    put_ue(2);
+    put(1, 1);
+
+    put_ue(3);                          /* sets */
+    put_ue(2);                          /* 0: 2 + 1 pictures */
+    put_ue(1);
+    for (i = 0; i < 3; i++) {
+        put_ue(i);
+        put(1, 1);
+    }
+    put(1, 1);                          /* 1: from 0, 4 flags, 3 pictures */
+    put(1, 1);
+    put_ue(0);
+    put(1, 1);
+    put(1, 2);
+    put(0, 2);
+    put(1, 1);
+    put(1, 1);                          /* 2: from 1, 4 flags */
+    put(0, 1);
+    put_ue(5);
+    put(0, 2);
+    put(0, 2);
+    put(1, 1);
+    put(1, 2);
+
+    put(1, 1);                          /* long-term */
+    put_ue(2);
+    put(0x1ff, 9);
+    put(0x0aa, 9);
+    put(3, 2);
+
+    put(1, 1);                          /* VUI */
+    put(0, 4);
+    put(0, 1);
+    put(1, 1);                          /* field_seq_flag */
+    put(1, 1);
+    put(1, 1);
+    for (i = 0; i < 4; i++) {
+        put_ue(i);
+    }
+    put(1, 1);
+    put(1001, 32);
+    put(60000, 32);
+    put(0, 1);
+    put(1, 1);
+
+    nal = malloc(2 + sizeof(made) * 2);
+    nal[0] = 0x42;
+    nal[1] = 0x01;
+    n = 2;
+    zeros = 0;
+
+    for (i = 0; i < (made_bits + 7) / 8; i++) {
+
+        if (zeros == 2 && made[i] <= 3) {
+            nal[n++] = 3;
+            zeros = 0;
+        }
+
+        nal[n++] = made[i];
+        zeros = made[i] ? 0 : zeros + 1;
+    }
+
+    memset(&info, 0, sizeof(info));
+    is_num(ngx_mc_hevc_sps(nal, n, &info), NGX_OK, "HEVC with everything");
+    is_num(info.profile, 2, "profile");
+    is_num(info.level, 123, "level");
+    is_num(info.width, 1920, "width");
+    is_num(info.height, 1080, "height");
+    is_num(info.interlaced, 1, "fields");
+    is_num(info.frame_num, 30000, "frame rate, of frames");
+    is_num(info.frame_den, 1001, "denominator");
+
+    nal[1] = 0x09;
+    ok(ngx_mc_hevc_sps(nal, n, &info) == NGX_ERROR, "another layer");
+    free(nal);
 }
 
 
@@ -794,6 +988,7 @@ main(void)
     test_names();
     test_bits();
     test_sps();
+    test_hevc_made();
     test_config();
     test_nal();
     test_slice();
