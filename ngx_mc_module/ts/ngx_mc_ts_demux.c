@@ -1172,7 +1172,7 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
     other = (es == &dm->es[NGX_MC_TS_VIDEO]) ? &dm->es[NGX_MC_TS_AUDIO]
                                              : &dm->es[NGX_MC_TS_VIDEO];
     mark = 0;
-    raw = 0;
+    delta = 0;
 
     if (es->line >= 0) {
         delta = ngx_mc_ts_diff(dts, es->raw);
