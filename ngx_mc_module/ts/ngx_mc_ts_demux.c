@@ -1230,7 +1230,7 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
 
     if (last->any) {
         elapsed = (dm->origin - last->raw_origin) * 9 / 100;
-        out = last->raw_out + ngx_max(elapsed, 1);
+        out = last->raw_out + ngx_max(elapsed, last->step);
 
         if (last->due && out < last->next) {
             out = last->next;
