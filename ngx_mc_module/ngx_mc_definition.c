@@ -20,6 +20,11 @@
 #define NGX_MC_SRT_HEADERS       44
 
 
+static ngx_int_t ngx_mc_def_parse_scheme(ngx_mc_parse_t *p,
+    ngx_mc_endpoint_def_t *def, ngx_str_t *scheme);
+static ngx_int_t ngx_mc_def_parse_rtmp(ngx_mc_parse_t *p,
+    ngx_mc_endpoint_def_t *def, ngx_str_t *scheme, ngx_str_t *authority,
+    ngx_str_t *path);
 static ngx_int_t ngx_mc_def_parse_authority(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def, ngx_str_t *scheme, ngx_str_t *authority);
 static ngx_int_t ngx_mc_def_parse_host(ngx_mc_parse_t *p,
@@ -62,6 +67,7 @@ static ngx_str_t  ngx_mc_mode_names[] = {
 static ngx_str_t  ngx_mc_protocol_srt = ngx_string("srt");
 static ngx_str_t  ngx_mc_protocol_rtp = ngx_string("rtp");
 static ngx_str_t  ngx_mc_protocol_udp = ngx_string("udp");
+static ngx_str_t  ngx_mc_protocol_rtmp = ngx_string("rtmp");
 
 
 ngx_int_t
@@ -90,6 +96,9 @@ ngx_mc_protocol_name(ngx_uint_t protocol)
 
     case NGX_MC_RTP:
         return &ngx_mc_protocol_rtp;
+
+    case NGX_MC_RTMP:
+        return &ngx_mc_protocol_rtmp;
 
     default: /* NGX_MC_UDP */
         return &ngx_mc_protocol_udp;
@@ -260,7 +269,7 @@ ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     ngx_str_t *url)
 {
     u_char     *pos, *last, *slash;
-    ngx_str_t   scheme, authority, *name;
+    ngx_str_t   scheme, authority, path, *name;
 
     /* nothing of the URL but what has been understood is ever printed:
        a passphrase may be anywhere in it */
@@ -280,26 +289,8 @@ ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     scheme.data = pos;
     scheme.len = slash - 1 - pos;
 
-    if (scheme.len == 3 && ngx_strncasecmp(pos, (u_char *) "srt", 3) == 0) {
-        def->protocol = NGX_MC_SRT;
-
-    } else if (scheme.len == 3
-               && ngx_strncasecmp(pos, (u_char *) "rtp", 3) == 0)
-    {
-        def->protocol = NGX_MC_RTP;
-
-    } else if (scheme.len == 3
-               && ngx_strncasecmp(pos, (u_char *) "udp", 3) == 0)
-    {
-        def->protocol = NGX_MC_UDP;
-
-    } else if (scheme.len <= 16 && ngx_mc_def_check_name(&scheme) == NGX_OK) {
-        return ngx_mc_def_error(p, "unsupported scheme \"%V\" in the URL, "
-                                "use \"srt\", \"rtp\" or \"udp\"", &scheme);
-
-    } else {
-        return ngx_mc_def_error(p, "unsupported scheme in the URL, "
-                                "use \"srt\", \"rtp\" or \"udp\"");
+    if (ngx_mc_def_parse_scheme(p, def, &scheme) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     name = ngx_mc_protocol_name(def->protocol);
@@ -313,6 +304,14 @@ ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     }
 
     authority.len = pos - authority.data;
+
+    if (def->protocol == NGX_MC_RTMP) {
+
+        path.data = pos;
+        path.len = last - pos;
+
+        return ngx_mc_def_parse_rtmp(p, def, &scheme, &authority, &path);
+    }
 
     if (ngx_mc_def_parse_authority(p, def, name, &authority) != NGX_OK) {
         return NGX_ERROR;
@@ -337,18 +336,106 @@ ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 
 
 static ngx_int_t
+ngx_mc_def_parse_scheme(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
+    ngx_str_t *scheme)
+{
+    ngx_uint_t  i;
+
+    static struct {
+        ngx_str_t   name;
+        ngx_uint_t  protocol;
+        unsigned    tls:1;
+    } schemes[] = {
+        { ngx_string("srt"), NGX_MC_SRT, 0 },
+        { ngx_string("rtp"), NGX_MC_RTP, 0 },
+        { ngx_string("udp"), NGX_MC_UDP, 0 },
+        { ngx_string("rtmp"), NGX_MC_RTMP, 0 },
+        { ngx_string("rtmps"), NGX_MC_RTMP, 1 },
+        { ngx_null_string, 0, 0 }
+    };
+
+    for (i = 0; schemes[i].name.len; i++) {
+
+        if (scheme->len == schemes[i].name.len
+            && ngx_strncasecmp(scheme->data, schemes[i].name.data,
+                               scheme->len)
+               == 0)
+        {
+            def->protocol = schemes[i].protocol;
+            def->tls = schemes[i].tls;
+
+            /* one spelling */
+
+            *scheme = schemes[i].name;
+
+            return NGX_OK;
+        }
+    }
+
+    if (scheme->len >= 5
+        && ngx_strncasecmp(scheme->data, (u_char *) "rtmp", 4) == 0
+        && scheme->len <= 16 && ngx_mc_def_check_name(scheme) == NGX_OK)
+    {
+        return ngx_mc_def_error(p, "unsupported scheme \"%V\" in the URL, "
+                                "of RTMP use \"rtmp\" or \"rtmps\"", scheme);
+    }
+
+    if (scheme->len <= 16 && ngx_mc_def_check_name(scheme) == NGX_OK) {
+        return ngx_mc_def_error(p, "unsupported scheme \"%V\" in the URL, "
+                                "use \"srt\", \"rtp\", \"udp\", \"rtmp\" or "
+                                "\"rtmps\"", scheme);
+    }
+
+    return ngx_mc_def_error(p, "unsupported scheme in the URL, "
+                            "use \"srt\", \"rtp\", \"udp\", \"rtmp\" or "
+                            "\"rtmps\"");
+}
+
+
+static ngx_int_t
+ngx_mc_def_parse_rtmp(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
+    ngx_str_t *scheme, ngx_str_t *authority, ngx_str_t *path)
+{
+    if (authority->len) {
+
+        if (ngx_mc_def_parse_authority(p, def, scheme, authority) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_mc_def_rtmp_path(p, def, path);
+    }
+
+    if (def->tls) {
+        return ngx_mc_def_error(p, "\"rtmps:///\" cannot listen: write "
+                                "\"rtmp:///APP/NAME\", and let a server of "
+                                "nginx's stream module with \"listen PORT "
+                                "ssl\" pass connections on to the \"rtmp\" "
+                                "block");
+    }
+
+    /* the ports are those of rtmp{} */
+
+    def->mode = NGX_MC_MODE_LISTENER;
+
+    ngx_str_set(&def->url, "rtmp://");
+
+    return ngx_mc_def_rtmp_path(p, def, path);
+}
+
+
+static ngx_int_t
 ngx_mc_def_parse_authority(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     ngx_str_t *scheme, ngx_str_t *authority)
 {
     u_char      *pos, *last, *colon;
     ngx_str_t    host;
     ngx_int_t    port;
-    ngx_uint_t   brackets;
+    ngx_uint_t   brackets, given;
 
     pos = authority->data;
     last = authority->data + authority->len;
 
-    if (pos < last && *pos == '@' && def->protocol != NGX_MC_SRT) {
+    if (pos < last && *pos == '@' && (def->protocol & NGX_MC_DATAGRAM)) {
 
         /* players know udp://@:PORT, which means to receive */
 
@@ -359,6 +446,12 @@ ngx_mc_def_parse_authority(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         }
 
         pos++;
+    }
+
+    if (ngx_strlchr(pos, last, '@') && def->protocol == NGX_MC_RTMP) {
+        return ngx_mc_def_error(p, "user name and password have no meaning in "
+                                "an RTMP URL: what the server asks for is its "
+                                "query or the \"key\"");
     }
 
     if (ngx_strlchr(pos, last, '@')) {
@@ -402,12 +495,19 @@ ngx_mc_def_parse_authority(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         }
     }
 
-    if (colon == last) {
+    if (colon == last && def->protocol == NGX_MC_RTMP) {
+        port = def->tls ? NGX_MC_RTMPS_PORT : NGX_MC_RTMP_PORT;
+        given = 0;
+
+    } else if (colon == last) {
         return ngx_mc_def_error(p, "no port in the URL, it must be like "
                                 "\"%V://HOST:PORT\"", scheme);
-    }
 
-    port = (*colon == ':') ? ngx_atoi(colon + 1, last - colon - 1) : NGX_ERROR;
+    } else {
+        port = (*colon == ':') ? ngx_atoi(colon + 1, last - colon - 1)
+                               : NGX_ERROR;
+        given = 1;
+    }
 
     if (port < 1 || port > 65535) {
         return ngx_mc_def_error(p, "invalid port in the URL, it must be a "
@@ -426,10 +526,12 @@ ngx_mc_def_parse_authority(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         return ngx_mc_def_error(p, "no memory");
     }
 
-    pos = brackets ? ngx_sprintf(def->url.data, "%V://[%V]:%i", scheme,
-                                 &def->host, port)
-                   : ngx_sprintf(def->url.data, "%V://%V:%i", scheme,
-                                 &def->host, port);
+    pos = ngx_sprintf(def->url.data, brackets ? "%V://[%V]" : "%V://%V",
+                      scheme, &def->host);
+
+    if (given) {
+        pos = ngx_sprintf(pos, ":%i", port);
+    }
 
     def->url.len = pos - def->url.data;
 
@@ -457,6 +559,16 @@ ngx_mc_def_parse_host(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 
     if (def->protocol == NGX_MC_SRT) {
         def->mode = any ? NGX_MC_MODE_LISTENER : NGX_MC_MODE_CALLER;
+
+    } else if (def->protocol == NGX_MC_RTMP) {
+
+        def->mode = NGX_MC_MODE_CALLER;
+
+        if (any || ngx_mc_def_is_multicast(family, addr)) {
+            return ngx_mc_def_error(p, "no host to connect to in the URL; "
+                                    "what listens is \"rtmp:///APP/NAME\", "
+                                    "at the ports of the \"rtmp\" block");
+        }
 
     } else if (def->direction == NGX_MC_OUTPUT) {
         def->mode = NGX_MC_MODE_SEND;
@@ -687,6 +799,10 @@ ngx_mc_def_check_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
 
     if (def->protocol == NGX_MC_SRT) {
         return ngx_mc_def_check_srt(p, def);
+    }
+
+    if (def->protocol == NGX_MC_RTMP) {
+        return ngx_mc_def_check_rtmp(p, def);
     }
 
     if (def->direction == NGX_MC_INPUT) {

@@ -38,6 +38,7 @@
 #define NGX_MC_RTMP              0x08     /* RTMPS too */
 #define NGX_MC_DATAGRAM          (NGX_MC_RTP|NGX_MC_UDP)
 #define NGX_MC_PACKET            (NGX_MC_SRT|NGX_MC_RTP|NGX_MC_UDP)
+#define NGX_MC_ANY               (NGX_MC_PACKET|NGX_MC_RTMP)
 
 #define NGX_MC_ON_SOURCE         0x100
 #define NGX_MC_ON_OUTPUT         0x200
@@ -77,6 +78,10 @@
 #define NGX_MC_SRT_MSS           1500
 
 #define NGX_MC_RTP_PT            33       /* MP2T, RFC 3551, 6 */
+
+/* where a URL does not say it */
+#define NGX_MC_RTMP_PORT         1935
+#define NGX_MC_RTMPS_PORT        443
 
 
 /*
@@ -174,14 +179,15 @@ typedef struct {
     ngx_str_t        host;                /* no brackets; empty: any IPv4 */
     in_port_t        port;
     ngx_str_t        app;                 /* RTMP: the application, no leading
-                                             "/"; with key= of a caller all of
-                                             path and query */
+                                             "/"; with key= of a caller path
+                                             and query: secret */
     ngx_str_t        stream;              /* RTMP: name of the stream, of a
                                              caller with its query or the key:
                                              secret */
     unsigned         tls:1;               /* rtmps:// */
-    ngx_str_t        url;                 /* scheme, host and port only:
-                                             what may be shown */
+    ngx_str_t        url;                 /* scheme, host, port, and of RTMP
+                                             the application: what may be
+                                             shown */
     ngx_mc_params_t  params;
 
     ngx_str_t        text;                /* its line of the definition */
@@ -237,7 +243,8 @@ typedef struct {
 /*
  * URL: "scheme://host:port?param=value&...".  Fills protocol, mode (from the
  * URL alone), host, port, url and the parameters of the query.  NGX_ERROR
- * and p->err on a mistake.
+ * and p->err on a mistake.  "rtmp://host/app/name?query" is complete after
+ * ngx_mc_def_check_endpoint() only: what the path is depends on "key".
  */
 ngx_int_t ngx_mc_def_parse_url(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     ngx_str_t *url);
@@ -255,8 +262,8 @@ ngx_int_t ngx_mc_def_parse_param(ngx_mc_parse_t *p,
 /* zeroes all of it: direction, pipeline, name and the like are set later */
 void ngx_mc_def_init_endpoint(ngx_mc_endpoint_def_t *def);
 
-/* the checks that one endpoint alone allows; resolves def->mode, and the
-   name of a source that has none */
+/* the checks that one endpoint alone allows; resolves def->mode, application
+   and stream of RTMP, and the name of a source that has none.  Once only */
 ngx_int_t ngx_mc_def_check_endpoint(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def);
 
@@ -344,6 +351,15 @@ ngx_int_t ngx_mc_def_error(ngx_mc_parse_t *p, const char *fmt, ...);
 /* AF_INET or AF_INET6 and 4 or 16 bytes, or 0: not an address */
 ngx_uint_t ngx_mc_def_address(ngx_str_t *text, u_char *addr);
 ngx_uint_t ngx_mc_def_is_multicast(ngx_uint_t family, u_char *addr);
+
+/* ngx_mc_definition_rtmp.c */
+ngx_int_t ngx_mc_def_rtmp_path(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
+    ngx_str_t *path);
+ngx_int_t ngx_mc_def_rtmp_split(ngx_mc_parse_t *p,
+    ngx_mc_endpoint_def_t *def);
+ngx_int_t ngx_mc_def_check_rtmp(ngx_mc_parse_t *p,
+    ngx_mc_endpoint_def_t *def);
+const char *ngx_mc_def_rtmp_hint(ngx_str_t *name);
 
 
 #endif /* _NGX_MC_DEFINITION_H_INCLUDED_ */

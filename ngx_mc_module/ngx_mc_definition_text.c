@@ -22,6 +22,7 @@
  *     source PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
  *     output PIPELINE NAME MODE URL [off] [PARAM=VALUE ...]
  *
+ * URL is what may be shown, except that one of RTMP has its path and query.
  * Lines that say nothing are left out.  TEXT and VALUE are percent-encoded,
  * so that spaces separate words.  Lines have passphrases in them: they are
  * never logged.
@@ -42,6 +43,7 @@ static ngx_int_t ngx_mc_def_inherit_output(ngx_mc_parse_t *p,
     ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
 static ngx_int_t ngx_mc_def_inherit_latency(ngx_mc_parse_t *p,
     ngx_mc_flow_def_t *flow, ngx_mc_endpoint_def_t *def);
+static void ngx_mc_def_inherit_rtmp(ngx_mc_endpoint_def_t *def);
 
 static ngx_int_t ngx_mc_text_add_flow(ngx_mc_text_t *t,
     ngx_mc_flow_def_t *flow);
@@ -49,6 +51,8 @@ static ngx_int_t ngx_mc_text_reserve(ngx_mc_text_t *t, size_t size);
 static ngx_int_t ngx_mc_text_add(ngx_mc_text_t *t, const char *fmt, ...);
 static ngx_int_t ngx_mc_text_add_encoded(ngx_mc_text_t *t, ngx_str_t *s);
 static ngx_int_t ngx_mc_text_add_endpoint(ngx_mc_text_t *t,
+    ngx_mc_endpoint_def_t *def);
+static ngx_int_t ngx_mc_text_add_url(ngx_mc_text_t *t,
     ngx_mc_endpoint_def_t *def);
 static ngx_int_t ngx_mc_text_add_param(ngx_mc_text_t *t, ngx_mc_param_t *prm,
     ngx_mc_params_t *params);
@@ -58,6 +62,8 @@ static ngx_uint_t ngx_mc_text_prefix(u_char *mask, size_t size);
 
 static ngx_int_t ngx_mc_def_read_line(ngx_mc_parse_t *p,
     ngx_mc_flow_def_t *flow, ngx_str_t *line);
+static ngx_uint_t ngx_mc_def_changed_url(ngx_mc_endpoint_def_t *from,
+    ngx_mc_endpoint_def_t *to);
 static ngx_uint_t ngx_mc_def_changed_param(ngx_mc_parse_t *p,
     ngx_mc_param_t *prm, ngx_mc_endpoint_def_t *from,
     ngx_mc_endpoint_def_t *to);
@@ -189,6 +195,11 @@ ngx_mc_def_inherit_source(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
         return ngx_mc_def_inherit_latency(p, flow, def);
     }
 
+    if (def->protocol == NGX_MC_RTMP) {
+        ngx_mc_def_inherit_rtmp(def);
+        return NGX_OK;
+    }
+
     ngx_conf_init_value(prm->timeout, 2000);
 
     if (def->protocol == NGX_MC_RTP) {
@@ -214,6 +225,11 @@ ngx_mc_def_inherit_output(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
         return ngx_mc_def_inherit_latency(p, flow, def);
     }
 
+    if (def->protocol == NGX_MC_RTMP) {
+        ngx_mc_def_inherit_rtmp(def);
+        return NGX_OK;
+    }
+
     from = NGX_MC_SRT;
     source = flow->sources.elts;
 
@@ -223,10 +239,11 @@ ngx_mc_def_inherit_output(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
         }
     }
 
-    /* datagrams arrive with the pace that they have, SRT's in bursts */
+    /* datagrams arrive with the pace that they have, SRT's in bursts, and TS
+       made of RTMP a frame at a time */
 
-    ngx_conf_init_value(prm->pace, (from == NGX_MC_SRT) ? NGX_MC_PACE_PCR
-                                                        : NGX_MC_PACE_OFF);
+    ngx_conf_init_value(prm->pace, (from & NGX_MC_DATAGRAM) ? NGX_MC_PACE_OFF
+                                                            : NGX_MC_PACE_PCR);
 
     if (def->protocol == NGX_MC_RTP) {
 
@@ -271,6 +288,15 @@ ngx_mc_def_inherit_latency(ngx_mc_parse_t *p, ngx_mc_flow_def_t *flow,
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_mc_def_inherit_rtmp(ngx_mc_endpoint_def_t *def)
+{
+    if (def->tls) {
+        ngx_conf_init_value(def->params.tls_verify, 1);
+    }
 }
 
 
@@ -430,12 +456,13 @@ ngx_mc_text_add_endpoint(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
 
     start = t->pos - t->start;
 
-    if (ngx_mc_text_add(t, "%V %V %V %V %V%s",
+    if (ngx_mc_text_add(t, "%V %V %V %V ",
                         &ngx_mc_directions[def->direction],
                         &ngx_mc_pipeline_names[def->pipeline], &def->name,
-                        ngx_mc_mode_name(def->mode), &def->url,
-                        def->off ? " off" : "")
-        != NGX_OK)
+                        ngx_mc_mode_name(def->mode))
+        != NGX_OK
+        || ngx_mc_text_add_url(t, def) != NGX_OK
+        || (def->off && ngx_mc_text_add(t, " off") != NGX_OK))
     {
         return NGX_ERROR;
     }
@@ -457,6 +484,34 @@ ngx_mc_text_add_endpoint(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
     def->text.len = (t->pos - t->start) - start;
 
     return ngx_mc_text_add(t, "\n");
+}
+
+
+static ngx_int_t
+ngx_mc_text_add_url(ngx_mc_text_t *t, ngx_mc_endpoint_def_t *def)
+{
+    u_char     *slash, *last;
+    ngx_str_t   server;
+
+    if (def->protocol != NGX_MC_RTMP) {
+        return ngx_mc_text_add(t, "%V", &def->url);
+    }
+
+    /* scheme, host and port of the URL, and the path that it was read from */
+
+    last = def->url.data + def->url.len;
+
+    slash = ngx_strlchr(def->url.data, last, '/');
+    slash = ngx_strlchr(slash + 2, last, '/');
+
+    server.data = def->url.data;
+    server.len = slash - server.data;
+
+    if (def->mode == NGX_MC_MODE_CALLER && def->params.key.data) {
+        return ngx_mc_text_add(t, "%V/%V", &server, &def->app);
+    }
+
+    return ngx_mc_text_add(t, "%V/%V/%V", &server, &def->app, &def->stream);
 }
 
 
@@ -487,9 +542,21 @@ ngx_mc_text_add_param(ngx_mc_text_t *t, ngx_mc_param_t *prm,
         number = *(int64_t *) field;
         break;
 
+    case NGX_MC_PARAM_AUDIO:
+
+        number = params->audio;
+
+        if (params->audio_language.len) {
+            return ngx_mc_text_add(t, " %V=%V", &prm->name,
+                                   &params->audio_language);
+        }
+
+        break;
+
     case NGX_MC_PARAM_STRING:
     case NGX_MC_PARAM_TEXT:
     case NGX_MC_PARAM_SECRET:
+    case NGX_MC_PARAM_CERTIFICATES:
 
         s = field;
 
@@ -790,8 +857,11 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         return ngx_mc_def_bad(p, "pipeline");
     }
 
-    if (ngx_strlchr(url.data, url.data + url.len, '?')
-        || ngx_mc_def_parse_url(p, def, &url) != NGX_OK)
+    /* parameters of a query are written as all others */
+
+    if (ngx_mc_def_parse_url(p, def, &url) != NGX_OK
+        || (def->protocol != NGX_MC_RTMP
+            && ngx_strlchr(url.data, url.data + url.len, '?')))
     {
         return ngx_mc_def_bad(p, "URL");
     }
@@ -845,12 +915,26 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         return ngx_mc_def_bad(p, "two spaces");
     }
 
+    if (def->protocol == NGX_MC_RTMP
+        && ngx_mc_def_rtmp_split(p, def) != NGX_OK)
+    {
+        return ngx_mc_def_bad(p, "URL");
+    }
+
     /* there is nothing left to inherit from */
 
     if (def->direction == NGX_MC_INPUT
         && def->params.max_bandwidth == NGX_CONF_UNSET)
     {
         def->params.max_bandwidth = 0;
+    }
+
+    if (def->params.muxrate == NGX_CONF_UNSET) {
+        def->params.muxrate = 0;
+    }
+
+    if (def->params.maxrate == NGX_CONF_UNSET) {
+        def->params.maxrate = 0;
     }
 
     return NGX_OK;
@@ -889,11 +973,7 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
     pos = names;
     last = names ? names + size - 1 : NULL;
 
-    if (from->protocol != to->protocol
-        || from->mode != to->mode
-        || from->url.len != to->url.len
-        || ngx_strncmp(from->url.data, to->url.data, to->url.len) != 0)
-    {
+    if (ngx_mc_def_changed_url(from, to)) {
         changed |= NGX_MC_CHANGED_REOPEN;
         pos = ngx_mc_def_add_name(names, pos, last, &url);
     }
@@ -959,6 +1039,45 @@ ngx_mc_def_changed(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *from,
     }
 
     return changed;
+}
+
+
+static ngx_uint_t
+ngx_mc_def_changed_url(ngx_mc_endpoint_def_t *from, ngx_mc_endpoint_def_t *to)
+{
+    ngx_uint_t  i, n;
+    ngx_str_t  *a, *b;
+
+    struct {
+        ngx_str_t  *from;
+        ngx_str_t  *to;
+    } strings[] = {
+        { &from->url, &to->url },
+        { &from->app, &to->app },
+        { &from->stream, &to->stream }
+    };
+
+    if (from->protocol != to->protocol || from->mode != to->mode) {
+        return 1;
+    }
+
+    /* the stream may be the key, which is a parameter */
+
+    n = (to->mode == NGX_MC_MODE_CALLER
+         && from->params.key.data && to->params.key.data) ? 2 : 3;
+
+    for (i = 0; i < n; i++) {
+        a = strings[i].from;
+        b = strings[i].to;
+
+        if (a->len != b->len
+            || (a->len && ngx_memcmp(a->data, b->data, a->len) != 0))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -10,13 +10,26 @@
 #include <ngx_mc_param.h>
 #include <ngx_mc_srt_streamid.h>
 
+#if (NGX_OPENSSL)
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#endif
+
 
 /* FFmpeg's SRT options are microseconds: no sane latency is so long */
 #define NGX_MC_SUSPECT_TIME      30000
 
 #define NGX_MC_SECRET_FILE_SIZE  4096
 
+/* of certificates: more is a system's list, that needs no naming */
+#define NGX_MC_CA_SIZE           65536
+
 #define NGX_MC_RATE_MAX          1000000000000LL
+
+#define NGX_MC_PID_MIN           16
+#define NGX_MC_PID_MAX           8190
 
 
 static ngx_int_t ngx_mc_def_unknown_param(ngx_mc_parse_t *p,
@@ -34,8 +47,14 @@ static ngx_int_t ngx_mc_def_set_string(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_str_t *field, ngx_str_t *value);
 static ngx_int_t ngx_mc_def_set_cidrs(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_array_t **field, ngx_str_t *value);
+static ngx_int_t ngx_mc_def_set_audio(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_mc_params_t *params, ngx_str_t *value);
 static ngx_int_t ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_str_t *secret, ngx_str_t *name);
+static ngx_int_t ngx_mc_def_read_certificates(ngx_mc_parse_t *p,
+    ngx_mc_param_t *prm, ngx_str_t *field, ngx_str_t *name);
+static ngx_int_t ngx_mc_def_read_file(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_str_t *name, ngx_str_t *content, size_t size);
 static ngx_int_t ngx_mc_def_ptocidr(ngx_mc_parse_t *p, ngx_array_t **cidrs,
     ngx_str_t *value);
 
@@ -101,6 +120,13 @@ static ngx_conf_enum_t  ngx_mc_param_rekeys[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_mc_param_verifies[] = {
+    { ngx_string("off"), 0 },
+    { ngx_string("on"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_enum_t  ngx_mc_param_transtypes[] = {
     { ngx_string("live"), NGX_MC_TRANSTYPE_LIVE },
     { ngx_null_string, 0 }
@@ -111,6 +137,8 @@ static ngx_conf_enum_t  ngx_mc_param_transtypes[] = {
 #define NGX_MC_SRT_ACCEPT (NGX_MC_SRT_BOTH|NGX_MC_PARAM_ACCEPTED)
 #define NGX_MC_SRT_PORT   (NGX_MC_SRT_BOTH|NGX_MC_PARAM_PER_PORT)
 #define NGX_MC_SRT_MUXER  (NGX_MC_SRT_PORT|NGX_MC_PARAM_CALLER_PORT)
+
+#define NGX_MC_RTMP_BOTH  (NGX_MC_RTMP|NGX_MC_ON_BOTH)
 
 #define ngx_mc_offset(field)  offsetof(ngx_mc_params_t, field)
 
@@ -125,15 +153,15 @@ ngx_mc_param_t  ngx_mc_params[] = {
     /* common */
 
     { ngx_string("name"), NGX_MC_PARAM_NAME,
-      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_UNWRITTEN,
+      NGX_MC_ANY|NGX_MC_ON_SOURCE|NGX_MC_PARAM_UNWRITTEN,
       0, 1, NGX_MC_NAME_LEN, NULL },
 
     { ngx_string("description"), NGX_MC_PARAM_TEXT,
-      NGX_MC_PACKET|NGX_MC_ON_BOTH|NGX_MC_PARAM_LIVE,
+      NGX_MC_ANY|NGX_MC_ON_BOTH|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(description), 1, NGX_MC_TEXT_LEN, NULL },
 
     { ngx_string("allow"), NGX_MC_PARAM_CIDRS,
-      NGX_MC_SRT_BOTH|NGX_MC_PARAM_LIVE,
+      NGX_MC_SRT|NGX_MC_RTMP|NGX_MC_ON_BOTH|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(allow), 0, 0, NULL },
 
     { ngx_string("allow"), NGX_MC_PARAM_CIDRS,
@@ -141,19 +169,19 @@ ngx_mc_param_t  ngx_mc_params[] = {
       ngx_mc_offset(allow), 0, 0, NULL },
 
     { ngx_string("max_peers"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
+      NGX_MC_SRT|NGX_MC_RTMP|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(max_peers), 1, 100000, NULL },
 
     { ngx_string("min_peers"), NGX_MC_PARAM_INT,
-      NGX_MC_SRT|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
+      NGX_MC_SRT|NGX_MC_RTMP|NGX_MC_ON_OUTPUT|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(min_peers), 0, 100000, NULL },
 
     { ngx_string("max_bandwidth"), NGX_MC_PARAM_RATE,
-      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
+      NGX_MC_ANY|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(max_bandwidth), 0, NGX_MC_RATE_MAX, NULL },
 
     { ngx_string("exceed"), NGX_MC_PARAM_ENUM,
-      NGX_MC_PACKET|NGX_MC_ON_SOURCE|NGX_MC_PARAM_INTERNAL|NGX_MC_PARAM_LIVE,
+      NGX_MC_ANY|NGX_MC_ON_SOURCE|NGX_MC_PARAM_INTERNAL|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(exceed), 0, 0, ngx_mc_param_exceeds },
 
     /* SRT */
@@ -333,6 +361,49 @@ ngx_mc_param_t  ngx_mc_params[] = {
       NGX_MC_DATAGRAM|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
       ngx_mc_offset(timeout), 1, 3600000, NULL },
 
+    /* RTMP */
+
+    { ngx_string("key"), NGX_MC_PARAM_SECRET,
+      NGX_MC_RTMP_BOTH|NGX_MC_PARAM_ACCEPTED|NGX_MC_PARAM_KEY,
+      ngx_mc_offset(key), 1, 255, NULL },
+
+    { ngx_string("key_file"), NGX_MC_PARAM_SECRET_FILE,
+      NGX_MC_RTMP_BOTH|NGX_MC_PARAM_UNWRITTEN,
+      ngx_mc_offset(key), 1, 255, NULL },
+
+    { ngx_string("rekey"), NGX_MC_PARAM_ENUM,
+      NGX_MC_RTMP|NGX_MC_ON_SOURCE|NGX_MC_PARAM_LIVE,
+      ngx_mc_offset(rekey), 0, 0, ngx_mc_param_rekeys },
+
+    { ngx_string("tls_verify"), NGX_MC_PARAM_ENUM,
+      NGX_MC_RTMP_BOTH,
+      ngx_mc_offset(tls_verify), 0, 0, ngx_mc_param_verifies },
+
+    { ngx_string("tls_ca"), NGX_MC_PARAM_CERTIFICATES,
+      NGX_MC_RTMP_BOTH,
+      ngx_mc_offset(tls_ca), 1, NGX_MC_CA_SIZE, NULL },
+
+    { ngx_string("program"), NGX_MC_PARAM_INT,
+      NGX_MC_RTMP|NGX_MC_ON_OUTPUT,
+      ngx_mc_offset(program), 1, 65535, NULL },
+
+    /* ISO/IEC 13818-1, 2.4.3.3: the others are reserved or null packets */
+    { ngx_string("video"), NGX_MC_PARAM_INT,
+      NGX_MC_RTMP|NGX_MC_ON_OUTPUT,
+      ngx_mc_offset(video), NGX_MC_PID_MIN, NGX_MC_PID_MAX, NULL },
+
+    { ngx_string("audio"), NGX_MC_PARAM_AUDIO,
+      NGX_MC_RTMP|NGX_MC_ON_OUTPUT,
+      ngx_mc_offset(audio), NGX_MC_PID_MIN, NGX_MC_PID_MAX, NULL },
+
+    { ngx_string("muxrate"), NGX_MC_PARAM_RATE,
+      NGX_MC_RTMP|NGX_MC_ON_SOURCE,
+      ngx_mc_offset(muxrate), 100000, NGX_MC_RATE_MAX, NULL },
+
+    { ngx_string("maxrate"), NGX_MC_PARAM_RATE,
+      NGX_MC_RTMP|NGX_MC_ON_SOURCE,
+      ngx_mc_offset(maxrate), 100000, NGX_MC_RATE_MAX, NULL },
+
     /* libsrt's URI names without a meaning for live streams */
 
     { ngx_string("transtype"), NGX_MC_PARAM_IGNORED, NGX_MC_SRT_BOTH,
@@ -409,6 +480,7 @@ ngx_mc_def_parse_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 {
     int64_t          number;
     uint64_t         bit, *given;
+    ngx_str_t       *secret;
     ngx_uint_t       i, n;
     ngx_mc_param_t  *prm;
 
@@ -477,12 +549,22 @@ ngx_mc_def_parse_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     case NGX_MC_PARAM_SECRET:
     case NGX_MC_PARAM_SECRET_FILE:
 
-        if (def->params.passphrase.data) {
-            return ngx_mc_def_error(p, "\"passphrase\" and "
-                                    "\"passphrase_file\" exclude each other");
+        secret = (ngx_str_t *) ((u_char *) &def->params + prm->offset);
+
+        if (secret->data) {
+            return ngx_mc_def_error(p, "\"%s\" and \"%s_file\" exclude each "
+                                    "other",
+                                    (def->protocol == NGX_MC_RTMP)
+                                    ? "key" : "passphrase",
+                                    (def->protocol == NGX_MC_RTMP)
+                                    ? "key" : "passphrase");
         }
 
         break;
+
+    case NGX_MC_PARAM_CERTIFICATES:
+        return ngx_mc_def_read_certificates(p, prm, &def->params.tls_ca,
+                                            value);
 
     default:
         break;
@@ -515,6 +597,7 @@ ngx_mc_def_unknown_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
     size_t           len;
     u_char          *last, where[128];
     ngx_str_t        shown;
+    const char      *hint;
     ngx_uint_t       n, best, direction;
     ngx_mc_param_t  *prm, *near;
 
@@ -570,9 +653,12 @@ ngx_mc_def_unknown_param(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         }
     }
 
+    hint = (def->protocol == NGX_MC_RTMP) ? ngx_mc_def_rtmp_hint(name) : NULL;
+
     if (last != where) {
-        return ngx_mc_def_error(p, "parameter \"%V\" belongs to %*s", name,
-                                (size_t) (last - where), where);
+        return ngx_mc_def_error(p, "parameter \"%V\" belongs to %*s%s%s", name,
+                                (size_t) (last - where), where,
+                                hint ? "; " : "", hint ? hint : "");
     }
 
     if (value->data == NULL) {
@@ -676,7 +762,15 @@ ngx_mc_def_where(u_char *buf, u_char *last, ngx_uint_t where)
 {
     char  *protocols, *directions;
 
-    switch (where & NGX_MC_PACKET) {
+    switch (where & NGX_MC_ANY) {
+
+    case NGX_MC_RTMP:
+        protocols = "RTMP";
+        break;
+
+    case NGX_MC_SRT|NGX_MC_RTMP:
+        protocols = "SRT and RTMP";
+        break;
 
     case NGX_MC_SRT:
         protocols = "SRT";
@@ -739,6 +833,13 @@ ngx_mc_def_set_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
 
     case NGX_MC_PARAM_SECRET_FILE:
         return ngx_mc_def_read_secret(p, prm, field, value);
+
+    case NGX_MC_PARAM_CERTIFICATES:
+        *(ngx_str_t *) field = *value;
+        return NGX_OK;
+
+    case NGX_MC_PARAM_AUDIO:
+        return ngx_mc_def_set_audio(p, prm, params, value);
 
     case NGX_MC_PARAM_CIDRS:
         return ngx_mc_def_set_cidrs(p, prm, field, value);
@@ -813,6 +914,12 @@ ngx_mc_def_set_number(ngx_mc_parse_t *p, ngx_mc_param_t *prm, void *field,
                                 name, prm->min, prm->max);
 
     case NGX_MC_PARAM_RATE:
+
+        if (rc == NGX_OK && number < prm->min) {
+            return ngx_mc_def_error(p, "\"%V\" must be at least %Lk bits per "
+                                    "second", name, prm->min / 1000);
+        }
+
         return ngx_mc_def_error(p, "\"%V\" must be a number of bits per "
                                 "second, such as \"800k\", \"20m\" or \"1g\"",
                                 name);
@@ -1074,14 +1181,202 @@ ngx_mc_def_set_string(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
 
 
 static ngx_int_t
+ngx_mc_def_set_audio(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_mc_params_t *params, ngx_str_t *value)
+{
+    int64_t     number;
+    ngx_uint_t  i;
+
+    if (ngx_mc_def_number(value, &number) == NGX_OK) {
+
+        if (number >= prm->min && number <= prm->max) {
+            params->audio = (ngx_int_t) number;
+            return NGX_OK;
+        }
+
+        goto failed;
+    }
+
+    /* ISO 639-2, as in the descriptor of ISO/IEC 13818-1, 2.6.18 */
+
+    if (value->len != 3) {
+        goto failed;
+    }
+
+    for (i = 0; i < 3; i++) {
+        if ((value->data[i] | 0x20) < 'a' || (value->data[i] | 0x20) > 'z') {
+            goto failed;
+        }
+    }
+
+    params->audio_language.data = ngx_pnalloc(p->pool, 3);
+    if (params->audio_language.data == NULL) {
+        return ngx_mc_def_error(p, "no memory");
+    }
+
+    ngx_strlow(params->audio_language.data, value->data, 3);
+    params->audio_language.len = 3;
+
+    return NGX_OK;
+
+failed:
+
+    return ngx_mc_def_error(p, "\"%V\" must be a PID from %L to %L, or a "
+                            "language of three letters such as \"eng\"",
+                            &prm->name, prm->min, prm->max);
+}
+
+
+static ngx_int_t
 ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_str_t *secret, ngx_str_t *name)
+{
+    u_char     *end;
+    ngx_str_t   value;
+
+    if (ngx_mc_def_read_file(p, prm, name, &value, NGX_MC_SECRET_FILE_SIZE)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    end = ngx_strlchr(value.data, value.data + value.len, '\n');
+
+    if (end) {
+        value.len = end - value.data;
+    }
+
+    if (value.len && value.data[value.len - 1] == '\r') {
+        value.len--;
+    }
+
+    if ((int64_t) value.len < prm->min || (int64_t) value.len > prm->max) {
+        return ngx_mc_def_error(p, "the first line of the file of \"%V\" must "
+                                "be %L to %L characters long",
+                                &prm->name, prm->min, prm->max);
+    }
+
+    return ngx_mc_def_set_string(p, prm, secret, &value);
+}
+
+
+/*
+ * Of the file only its certificates are taken, in one spelling: comments do
+ * not make a difference, and a private key does not get into shared memory.
+ */
+
+static ngx_int_t
+ngx_mc_def_read_certificates(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
+    ngx_str_t *field, ngx_str_t *name)
+{
+#if (NGX_OPENSSL)
+
+    BIO        *in, *out;
+    long        n;
+    X509       *cert;
+    char       *pem;
+    ngx_str_t   file;
+
+    if (ngx_mc_def_read_file(p, prm, name, &file, NGX_MC_CA_SIZE + 1)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (file.len > NGX_MC_CA_SIZE) {
+        return ngx_mc_def_error(p, "the file of \"%V\" is larger than %dk: it "
+                                "has the certificates of one server's "
+                                "authorities, without \"%V\" the system's "
+                                "are used",
+                                &prm->name, NGX_MC_CA_SIZE / 1024, &prm->name);
+    }
+
+    in = BIO_new_mem_buf(file.data, (int) file.len);
+    out = BIO_new(BIO_s_mem());
+
+    if (in == NULL || out == NULL) {
+        goto nomem;
+    }
+
+    for ( ;; ) {
+        cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+        if (cert == NULL) {
+            break;
+        }
+
+        n = PEM_write_bio_X509(out, cert);
+
+        X509_free(cert);
+
+        if (n != 1) {
+            goto nomem;
+        }
+    }
+
+    /* the end of the file is an error, too */
+
+    n = ERR_peek_last_error();
+
+    ERR_clear_error();
+
+    if (ERR_GET_LIB(n) != ERR_LIB_PEM
+        || ERR_GET_REASON(n) != PEM_R_NO_START_LINE)
+    {
+        (void) ngx_mc_def_error(p, "a certificate in the file of \"%V\" is "
+                                "malformed", &prm->name);
+        goto failed;
+    }
+
+    n = BIO_get_mem_data(out, &pem);
+
+    if (n <= 0) {
+        (void) ngx_mc_def_error(p, "no certificate in the file of \"%V\", it "
+                                "must be PEM", &prm->name);
+        goto failed;
+    }
+
+    field->data = ngx_pnalloc(p->pool, n);
+    if (field->data == NULL) {
+        goto nomem;
+    }
+
+    ngx_memcpy(field->data, pem, n);
+    field->len = n;
+
+    BIO_free(in);
+    BIO_free(out);
+
+    return NGX_OK;
+
+nomem:
+
+    (void) ngx_mc_def_error(p, "no memory");
+
+failed:
+
+    BIO_free(in);
+    BIO_free(out);
+
+    return NGX_ERROR;
+
+#else
+
+    return ngx_mc_def_error(p, "\"%V\" needs an nginx that is built with "
+                            "OpenSSL", &prm->name);
+
+#endif
+}
+
+
+static ngx_int_t
+ngx_mc_def_read_file(ngx_mc_parse_t *p, ngx_mc_param_t *prm, ngx_str_t *name,
+    ngx_str_t *content, size_t size)
 {
     ssize_t           n;
     u_char           *buf, *end, text[128];
     ngx_fd_t          fd;
     ngx_err_t         err;
-    ngx_str_t         file, value;
+    ngx_str_t         file;
     ngx_file_info_t   fi;
 
     /* not even the name is told: it may be the passphrase itself */
@@ -1127,10 +1422,11 @@ ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
 
     if (ngx_fd_info(fd, &fi) != NGX_FILE_ERROR && ngx_is_file(&fi)) {
 
-        buf = ngx_pnalloc(p->pool, NGX_MC_SECRET_FILE_SIZE);
+        size = ngx_min(size, (size_t) ngx_file_size(&fi) + 1);
+        buf = ngx_pnalloc(p->pool, size);
 
         if (buf) {
-            n = ngx_read_fd(fd, buf, NGX_MC_SECRET_FILE_SIZE);
+            n = ngx_read_fd(fd, buf, size);
         }
     }
 
@@ -1141,22 +1437,10 @@ ngx_mc_def_read_secret(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
                                 &prm->name);
     }
 
-    end = ngx_strlchr(buf, buf + n, '\n');
+    content->data = buf;
+    content->len = n;
 
-    value.data = buf;
-    value.len = (end ? end : buf + n) - buf;
-
-    if (value.len && buf[value.len - 1] == '\r') {
-        value.len--;
-    }
-
-    if ((int64_t) value.len < prm->min || (int64_t) value.len > prm->max) {
-        return ngx_mc_def_error(p, "the first line of the file of \"%V\" must "
-                                "be %L to %L characters long",
-                                &prm->name, prm->min, prm->max);
-    }
-
-    return ngx_mc_def_set_string(p, prm, secret, &value);
+    return NGX_OK;
 }
 
 

@@ -31,6 +31,8 @@ typedef enum {
     NGX_MC_PARAM_TEXT,                    /* ngx_str_t, for people */
     NGX_MC_PARAM_SECRET,                  /* ngx_str_t */
     NGX_MC_PARAM_SECRET_FILE,             /* ngx_str_t, its first line */
+    NGX_MC_PARAM_CERTIFICATES,            /* ngx_str_t, PEM, of a file */
+    NGX_MC_PARAM_AUDIO,                   /* ngx_int_t or ngx_str_t */
     NGX_MC_PARAM_CIDRS,                   /* ngx_array_t * */
     NGX_MC_PARAM_NAME,                    /* the endpoint's, no parameter */
     NGX_MC_PARAM_IGNORED                  /* a warning, nothing else */
@@ -76,7 +78,8 @@ ngx_mc_param_t *ngx_mc_def_find_param(ngx_mc_endpoint_def_t *def,
 ngx_uint_t ngx_mc_def_has_param(ngx_mc_endpoint_def_t *def,
     ngx_mc_param_t *prm);
 
-/* parses, checks the bounds, and stores */
+/* parses, checks the bounds, and stores; certificates are taken as they are,
+   as a definition has them, which nginx.conf names a file of */
 ngx_int_t ngx_mc_def_set_param(ngx_mc_parse_t *p, ngx_mc_param_t *prm,
     ngx_mc_params_t *params, ngx_str_t *value);
 

@@ -28,6 +28,9 @@
  *
  * All of these but the last are served by one libsrt port, so their flows
  * are a group with one owner.
+ *
+ * RTMP listens at the ports of nginx-rtmp, where an application and a name are
+ * one stream: with one publisher, that all players get.
  */
 
 /* the order is that of sorting only */
@@ -50,6 +53,14 @@ typedef struct {
 } ngx_mc_bind_t;
 
 
+/* an RTMP endpoint that listens */
+
+typedef struct {
+    ngx_mc_endpoint_def_t  *def;
+    ngx_mc_flow_def_t      *flow;
+} ngx_mc_stream_t;
+
+
 typedef struct {
     ngx_conf_t             *cf;
     ngx_pool_t             *pool;
@@ -57,6 +68,7 @@ typedef struct {
     ngx_uint_t              nflows;
     ngx_uint_t             *groups;     /* disjoint sets of flows */
     ngx_array_t             binds;      /* ngx_mc_bind_t */
+    ngx_array_t             streams;    /* ngx_mc_stream_t */
     ngx_uint_t              mistakes;
 } ngx_mc_validate_t;
 
@@ -95,6 +107,7 @@ static void ngx_mc_validate_taken(ngx_mc_validate_t *v, ngx_mc_bind_t *bind,
     ngx_mc_bind_t *other, char *remedy);
 static ngx_uint_t ngx_mc_validate_overlap(ngx_mc_bind_t *a, ngx_mc_bind_t *b);
 static void ngx_mc_validate_privileged(ngx_mc_validate_t *v);
+static void ngx_mc_validate_streams(ngx_mc_validate_t *v);
 static ngx_int_t ngx_mc_validate_unprivileged_start(void);
 
 static ngx_uint_t ngx_mc_validate_group(ngx_mc_validate_t *v, ngx_uint_t n);
@@ -107,6 +120,8 @@ static int ngx_libc_cdecl ngx_mc_validate_cmp_flows(const void *one,
 static int ngx_libc_cdecl ngx_mc_validate_cmp_outputs(const void *one,
     const void *two);
 static int ngx_libc_cdecl ngx_mc_validate_cmp_binds(const void *one,
+    const void *two);
+static int ngx_libc_cdecl ngx_mc_validate_cmp_streams(const void *one,
     const void *two);
 static ngx_int_t ngx_mc_validate_cmp_places(ngx_str_t *file1,
     ngx_uint_t line1, ngx_str_t *file2, ngx_uint_t line2);
@@ -146,6 +161,12 @@ ngx_mc_def_check_flows(ngx_conf_t *cf, ngx_array_t *flows)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_array_init(&v.streams, v.pool, 4, sizeof(ngx_mc_stream_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if (ngx_mc_validate_names(&v) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
@@ -165,6 +186,7 @@ ngx_mc_def_check_flows(ngx_conf_t *cf, ngx_array_t *flows)
 
     ngx_mc_validate_ports(&v);
     ngx_mc_validate_privileged(&v);
+    ngx_mc_validate_streams(&v);
     ngx_mc_validate_groups(&v);
 
     return v.mistakes ? NGX_CONF_ERROR : NGX_CONF_OK;
@@ -425,9 +447,11 @@ ngx_mc_validate_output(ngx_mc_validate_t *v, ngx_mc_flow_def_t *flow,
     {
         ngx_mc_validate_log(v, NGX_LOG_WARN, &def->file, def->line,
                             "anyone may receive from output \"%V\" of flow "
-                            "\"%V\", it has neither \"allow\" nor "
-                            "\"passphrase\"",
-                            &def->name, &flow->name);
+                            "\"%V\", it has %s",
+                            &def->name, &flow->name,
+                            (def->protocol == NGX_MC_RTMP)
+                            ? "no \"allow\""
+                            : "neither \"allow\" nor \"passphrase\"");
     }
 }
 
@@ -440,12 +464,28 @@ ngx_mc_validate_collect(ngx_mc_validate_t *v, ngx_uint_t nflow,
     ngx_str_t              *local;
     ngx_uint_t              i, kind, remote;
     ngx_mc_bind_t          *bind;
+    ngx_mc_stream_t        *stream;
     ngx_mc_srt_streamid_t   sid;
     ngx_mc_endpoint_def_t  *def;
 
     def = endpoints->elts;
 
     for (i = 0; i < endpoints->nelts; i++, def++) {
+
+        if (def->protocol == NGX_MC_RTMP) {
+
+            if (def->mode == NGX_MC_MODE_LISTENER) {
+                stream = ngx_array_push(&v->streams);
+                if (stream == NULL) {
+                    return NGX_ERROR;
+                }
+
+                stream->def = def;
+                stream->flow = v->flows[nflow];
+            }
+
+            continue;
+        }
 
         switch (def->mode) {
 
@@ -928,6 +968,48 @@ ngx_mc_validate_unprivileged_start(void)
 }
 
 
+static void
+ngx_mc_validate_streams(ngx_mc_validate_t *v)
+{
+    u_char           *a, *b, one[NGX_MC_VALIDATE_NAME_LEN],
+                      two[NGX_MC_VALIDATE_NAME_LEN];
+    ngx_uint_t        i;
+    ngx_mc_stream_t  *stream, *first;
+
+    stream = v->streams.elts;
+
+    ngx_qsort(stream, v->streams.nelts, sizeof(ngx_mc_stream_t),
+              ngx_mc_validate_cmp_streams);
+
+    first = stream;
+
+    for (i = 1; i < v->streams.nelts; i++) {
+
+        if (ngx_mc_validate_cmp_str(&stream[i].def->app, &first->def->app)
+            || ngx_mc_validate_cmp_str(&stream[i].def->stream,
+                                       &first->def->stream))
+        {
+            first = &stream[i];
+            continue;
+        }
+
+        a = ngx_mc_validate_name(one, one + sizeof(one), stream[i].flow,
+                                 stream[i].def);
+        b = ngx_mc_validate_name(two, two + sizeof(two), first->flow,
+                                 first->def);
+
+        ngx_mc_validate_log(v, NGX_LOG_EMERG, &stream[i].def->file,
+                            stream[i].def->line,
+                            "the RTMP stream of the %*s, in application "
+                            "\"%V\", is taken by the %*s in %V:%ui; use "
+                            "another name",
+                            (size_t) (a - one), one, &stream[i].def->app,
+                            (size_t) (b - two), two,
+                            &first->def->file, first->def->line);
+    }
+}
+
+
 static ngx_uint_t
 ngx_mc_validate_group(ngx_mc_validate_t *v, ngx_uint_t n)
 {
@@ -1071,6 +1153,30 @@ ngx_mc_validate_cmp_binds(const void *one, const void *two)
 
     if (rc == 0 && a->kind == NGX_MC_BIND_MULTICAST) {
         rc = (ngx_int_t) a->nflow - (ngx_int_t) b->nflow;
+    }
+
+    if (rc == 0) {
+        rc = ngx_mc_validate_cmp_places(&a->def->file, a->def->line,
+                                        &b->def->file, b->def->line);
+    }
+
+    return (rc < 0) ? -1 : (rc > 0);
+}
+
+
+static int ngx_libc_cdecl
+ngx_mc_validate_cmp_streams(const void *one, const void *two)
+{
+    ngx_int_t         rc;
+    ngx_mc_stream_t  *a, *b;
+
+    a = (ngx_mc_stream_t *) one;
+    b = (ngx_mc_stream_t *) two;
+
+    rc = ngx_mc_validate_cmp_str(&a->def->app, &b->def->app);
+
+    if (rc == 0) {
+        rc = ngx_mc_validate_cmp_str(&a->def->stream, &b->def->stream);
     }
 
     if (rc == 0) {

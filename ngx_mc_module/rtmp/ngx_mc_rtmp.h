@@ -232,10 +232,6 @@ typedef struct {
 } ngx_mc_rtmp_ctx_t;
 
 
-#define NGX_MC_RTMP_PORT   1935
-#define NGX_MC_RTMPS_PORT  443
-
-
 extern ngx_mc_endpoint_type_t  ngx_mc_rtmp_type;
 extern ngx_module_t            ngx_mc_rtmp_module;
 extern ngx_module_t            ngx_mc_rtmp_hooks_module;

@@ -1,4 +1,4 @@
-/* sources: ngx_mc_control_text.c ngx_mc_definition.c ngx_mc_definition_text.c ngx_mc_param.c ngx_mc_validate.c srt/ngx_mc_srt_streamid.c */
+/* sources: ngx_mc_control_text.c ngx_mc_definition.c ngx_mc_definition_rtmp.c ngx_mc_definition_text.c ngx_mc_param.c ngx_mc_validate.c srt/ngx_mc_srt_streamid.c -lcrypto */
 
 /*
  * Copyright (C) the ngx_mc_module authors
