@@ -67,10 +67,11 @@ typedef struct {
 
 
 /*
- * What stands in a message: sets type, codec, header, key, config, end, pts;
- * "type" and dts as of the message, 90 kHz.  NGX_DECLINED: well-formed, but
- * nothing that the frame lane carries, frame->codec tells what if it is
- * known; NGX_ERROR: malformed.  Enhanced RTMP: hvc1.
+ * What stands in a message: sets everything but origin and discontinuity;
+ * "type" and dts as of the message, 90 kHz.  A configuration is no key.
+ * NGX_DECLINED: well-formed, but nothing that the frame lane carries,
+ * frame->codec tells what if it is known; NGX_ERROR: malformed.  Enhanced
+ * RTMP: hvc1.
  */
 ngx_int_t ngx_mc_flv_parse(ngx_mc_frame_t *frame, ngx_uint_t type,
     int64_t dts, u_char *tag, size_t len);
@@ -90,7 +91,7 @@ void ngx_mc_flv_write(ngx_mc_frame_t *frame, u_char *payload, size_t len,
  * "onMetaData" with an ECMA array, as encoders send it: width, height,
  * framerate, videocodecid, videodatarate, audiocodecid, audiosamplerate,
  * audiochannels, stereo, audiodatarate, encoder.  Rates in kbit/s, 0: left
- * out.  Either may be NULL.  Returns the length, at most "size".
+ * out.  Each may be NULL.  Returns the length, 0: it does not fit.
  */
 size_t ngx_mc_flv_metadata(u_char *buf, size_t size,
     ngx_mc_track_info_t *video, ngx_mc_track_info_t *audio,

@@ -335,6 +335,9 @@ typedef struct {
     ngx_atomic_t            peer_hint;
     ngx_atomic_t            peer_id;
 
+    /* by which workers find each other; any may set it when it is 0 */
+    ngx_atomic_t            link_id;
+
     struct ngx_mc_event_ring_s  *events;
 } ngx_mc_registry_t;
 

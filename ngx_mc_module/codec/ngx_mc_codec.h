@@ -93,11 +93,63 @@ typedef struct {
 } ngx_mc_video_config_t;
 
 
-/* NGX_ERROR of any of these: malformed, or beyond our bounds */
+/* what slice headers cannot be read without, and what avcC repeats */
 
-/* an SPS NAL unit; fills info */
+typedef struct {
+    uint8_t           id;
+    uint8_t           log2_max_frame_num;
+    uint8_t           frame_mbs_only;
+    uint8_t           separate_colour_plane;
+    uint8_t           poc_type;      /* pic_order_cnt_type */
+    uint8_t           log2_max_poc_lsb;           /* with type 0 */
+    uint8_t           chroma_format;
+    uint8_t           bit_depth_luma;
+    uint8_t           bit_depth_chroma;
+} ngx_mc_h264_sps_t;
+
+
+/* the beginning of a slice header */
+
+typedef struct {
+    uint32_t          first_mb;
+    uint32_t          frame_num;
+    uint32_t          idr_pic_id;
+    uint32_t          poc_lsb;
+    uint8_t           pps_id;
+    uint8_t           type;          /* slice_type modulo 5: H264SLI_TYPE_* */
+    uint8_t           ref_idc;
+    unsigned          idr:1;
+    unsigned          field:1;
+    unsigned          bottom:1;
+} ngx_mc_h264_slice_t;
+
+
+/*
+ * NGX_ERROR of any of these: malformed, or beyond our bounds; what was to be
+ * filled is then as it was before.
+ */
+
+/* an SPS NAL unit; fills what it tells of info, and "sps" unless NULL.
+   HEVC: a picture may be a field, its height is that of the picture */
 ngx_int_t ngx_mc_h264_sps(u_char *nal, size_t len, ngx_mc_track_info_t *info);
+ngx_int_t ngx_mc_h264_sps_read(u_char *nal, size_t len,
+    ngx_mc_track_info_t *info, ngx_mc_h264_sps_t *sps);
 ngx_int_t ngx_mc_hevc_sps(u_char *nal, size_t len, ngx_mc_track_info_t *info);
+
+/* a NAL unit of type 1, 2 or 5; without "sps" first_mb, type, pps_id, ref_idc
+   and idr only */
+ngx_int_t ngx_mc_h264_slice(u_char *nal, size_t len, ngx_mc_h264_sps_t *sps,
+    ngx_mc_h264_slice_t *slice);
+
+/* whether "slice" begins another picture (a frame or a field) than that of
+   "prev" right before it: ITU-T H.264, 7.4.1.2.4 */
+ngx_uint_t ngx_mc_h264_slice_begins(ngx_mc_h264_slice_t *prev,
+    ngx_mc_h264_slice_t *slice);
+
+/* whether it begins the second field of the frame that "prev" is the first
+   field of */
+ngx_uint_t ngx_mc_h264_slice_pairs(ngx_mc_h264_slice_t *prev,
+    ngx_mc_h264_slice_t *slice);
 
 /* avcC (ISO/IEC 14496-15, 5.3.3.1) or hvcC (8.3.3.1), by codec */
 ngx_int_t ngx_mc_video_config_read(ngx_uint_t codec, u_char *data, size_t len,
@@ -130,22 +182,62 @@ ngx_int_t ngx_mc_adts_read(u_char *data, size_t len, ngx_mc_adts_t *adts);
 ngx_int_t ngx_mc_adts_write(u_char *buf, size_t len, u_char *config,
     size_t config_len);
 
-/* AudioSpecificConfig (1.6.2.1): 2 bytes for what ADTS can say */
+/* AudioSpecificConfig (1.6.2.1).  info: the object type is 5 or 29, rate and
+   channels are those that come out, if SBR or PS is told of.  write(): 2
+   bytes; 0: ADTS does not tell the channels */
 ngx_int_t ngx_mc_aac_config_read(u_char *data, size_t len,
     ngx_mc_track_info_t *info);
 size_t ngx_mc_aac_config_write(ngx_mc_adts_t *adts, u_char *buf);
 
-/* MPEG-1 and -2 audio header (ISO/IEC 11172-3, 2.4.1.3), 4 bytes; "size" of
+/* MPEG-1, -2 and -2.5 audio header (ISO/IEC 11172-3, 2.4.1.3), 4 bytes; "size" of
    the frame in bytes, "samples" in it */
 ngx_int_t ngx_mc_mpa_read(u_char *data, size_t len, ngx_mc_track_info_t *info,
     uint32_t *size, uint32_t *samples);
 
 
-/* random access points, and what begins an access unit */
+/* NAL units */
 
 /* nal_unit_type of a NAL unit */
 #define ngx_mc_h264_nal_type(nal)  ((nal)[0] & 0x1f)
 #define ngx_mc_hevc_nal_type(nal)  (((nal)[0] >> 1) & 0x3f)
+
+/* the next NAL unit at or after "p": returns where to look for the one after
+   it, NULL: there is none.  What precedes the first start code, and zero bytes
+   before a start code or at the end, belong to none */
+u_char *ngx_mc_nal_next(u_char *p, u_char *last, ngx_mc_nal_t *nal);
+
+/* the first 00 00 01 at or after "p", "last" if there is none */
+u_char *ngx_mc_nal_start(u_char *p, u_char *last);
+
+/*
+ * Whether decoding can start at an access unit: H.264: IDR, or a recovery
+ * point with recovery_frame_cnt 0 where the first slice is I.  "key" begins as
+ * 0, each NAL unit, in order, gives the next value, ngx_mc_h264_is_key() may
+ * be asked after any of them.
+ */
+#define NGX_MC_KEY_IDR       1
+#define NGX_MC_KEY_RECOVERY  2
+#define NGX_MC_KEY_SLICE     4
+#define NGX_MC_KEY_INTRA     8
+
+ngx_uint_t ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len);
+
+#define ngx_mc_h264_is_key(key)                                               \
+    (((key) & NGX_MC_KEY_IDR)                                                 \
+     || ((key) & (NGX_MC_KEY_RECOVERY|NGX_MC_KEY_INTRA))                      \
+        == (NGX_MC_KEY_RECOVERY|NGX_MC_KEY_INTRA))
+
+/* HEVC: a slice segment of an IRAP picture */
+#define ngx_mc_hevc_is_key(nal)                                               \
+    (ngx_mc_hevc_nal_type(nal) >= 16 && ngx_mc_hevc_nal_type(nal) <= 21)
+
+/* HEVC: a slice segment, and first_slice_segment_in_pic_flag of it */
+#define ngx_mc_hevc_is_slice(nal)  (ngx_mc_hevc_nal_type(nal) < 32)
+#define ngx_mc_hevc_is_first(nal, len)                                        \
+    (ngx_mc_hevc_is_slice(nal) && (len) > 2 && ((nal)[2] & 0x80))
+
+/* HEVC: nuh_layer_id, 0: the base layer */
+#define ngx_mc_hevc_layer(nal)     (((nal)[0] & 1) << 5 | (nal)[1] >> 3)
 
 
 #endif /* _NGX_MC_CODEC_H_INCLUDED_ */

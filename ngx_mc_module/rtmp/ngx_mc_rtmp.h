@@ -65,6 +65,7 @@ ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_app(ngx_str_t *app,
                                           come: open another one later */
 #define NGX_MC_RTMP_LINK_REFUSED  1    /* the flow does not want it: "why" */
 #define NGX_MC_RTMP_LINK_REPLACED 2    /* another publisher took its place */
+#define NGX_MC_RTMP_LINK_BUSY     3    /* another publisher has it */
 
 typedef struct {
     /* a frame of an output, borrowed */
@@ -73,6 +74,9 @@ typedef struct {
     /* the link is gone, and freed after the call */
     void                   (*closed)(void *data, ngx_uint_t code,
                                      u_char *why);
+
+    /* the owner has taken it; may be NULL */
+    void                   (*opened)(void *data);
 } ngx_mc_rtmp_link_handlers_t;
 
 /* "peer": address of the publisher; NULL for an output.  NULL: no owner to
@@ -81,10 +85,28 @@ ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open(ngx_mc_rtmp_name_t *name,
     ngx_str_t *peer, ngx_mc_rtmp_link_handlers_t *handlers, void *data);
 void ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link);
 
+/* the same for a publisher: when its session began, us, and since when, ms,
+   the owner before this one had it; 0: it is new, or was cut off */
+ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name,
+    ngx_str_t *peer, int64_t began, int64_t connected_at,
+    ngx_mc_rtmp_link_handlers_t *handlers, void *data);
+
+/* a publisher or a player was refused, NGX_MC_REJECTED_*: for the record that
+   the owner has, if it can be reached */
+void ngx_mc_rtmp_link_rejected(ngx_mc_rtmp_name_t *name, ngx_uint_t reason,
+    ngx_str_t *peer, const char *fmt, ...);
+
 /* publisher to flow.  What cannot be sent is dropped up to the next key frame
    and counted; NGX_OK, NGX_AGAIN: dropped */
 ngx_int_t ngx_mc_rtmp_link_frame(ngx_mc_rtmp_link_t *link,
     ngx_mc_frame_t *frame);
+
+/* publisher to flow: what it sends cannot be used, NGX_MC_REPORT_* */
+void ngx_mc_rtmp_link_report(ngx_mc_rtmp_link_t *link, ngx_uint_t what,
+    const char *fmt, ...);
+
+#define NGX_MC_REPORT_MALFORMED    0
+#define NGX_MC_REPORT_UNSUPPORTED  1
 
 /* publisher to flow: the chunk size of the session */
 void ngx_mc_rtmp_link_chunk_size(ngx_mc_rtmp_link_t *link, ngx_uint_t size);
@@ -112,6 +134,19 @@ void ngx_mc_rtmp_link_send(ngx_mc_rtmp_link_t *link, ngx_mc_frame_t *frame);
 void ngx_mc_rtmp_link_end(ngx_mc_rtmp_link_t *link, ngx_uint_t code,
     const char *why);
 
+/* the same of all links of an endpoint, NGX_MC_RTMP_LINK_LOST */
+void ngx_mc_rtmp_link_end_all(ngx_mc_endpoint_t *ep);
+
+/* of a publisher, see ngx_mc_rtmp_link_open_publisher() */
+int64_t ngx_mc_rtmp_link_began(ngx_mc_rtmp_link_t *link);
+int64_t ngx_mc_rtmp_link_connected_at(ngx_mc_rtmp_link_t *link);
+
+/* the address in a text, as a publisher's; 0: it has none */
+socklen_t ngx_mc_rtmp_link_sockaddr(u_char *text, ngx_sockaddr_t *addr);
+
+/* bytes that wait to be sent */
+size_t ngx_mc_rtmp_link_queued(ngx_mc_rtmp_link_t *link);
+
 /* what the owner keeps with a link */
 void ngx_mc_rtmp_link_set_data(ngx_mc_rtmp_link_t *link, void *data);
 void *ngx_mc_rtmp_link_data(ngx_mc_rtmp_link_t *link);
@@ -125,6 +160,8 @@ void ngx_mc_rtmp_source_frame(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_link_t *link, ngx_mc_frame_t *frame);
 void ngx_mc_rtmp_source_chunk_size(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_link_t *link, ngx_uint_t size);
+void ngx_mc_rtmp_source_report(ngx_mc_endpoint_t *ep,
+    ngx_mc_rtmp_link_t *link, ngx_uint_t what, u_char *text);
 void ngx_mc_rtmp_source_detach(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_link_t *link, const char *why);
 
@@ -198,6 +235,8 @@ uint32_t ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
 
 ngx_int_t ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s,
     ngx_rtmp_publish_t *v, ngx_rtmp_publish_pt next);
+/* masks the key in the arguments of a name, before they are logged */
+void ngx_mc_rtmp_publish_key(ngx_rtmp_session_t *s, ngx_chain_t *in);
 ngx_int_t ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     ngx_rtmp_play_pt next);
 void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
@@ -215,6 +254,8 @@ ngx_int_t ngx_mc_rtmp_client_conf(ngx_conf_t *cf);
 ngx_int_t ngx_mc_rtmp_play_conf(ngx_conf_t *cf);
 ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
+/* worker_shutdown_timeout: what is left ends now */
+void ngx_mc_rtmp_publish_exit(void);
 ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
 
@@ -235,6 +276,7 @@ typedef struct {
 extern ngx_mc_endpoint_type_t  ngx_mc_rtmp_type;
 extern ngx_module_t            ngx_mc_rtmp_module;
 extern ngx_module_t            ngx_mc_rtmp_hooks_module;
+extern ngx_module_t            ngx_rtmp_module;
 
 
 #endif /* _NGX_MC_RTMP_H_INCLUDED_ */
