@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_mc.h>
+#include <ngx_mc_rtmp_clock.h>
 #include <ngx_rtmp.h>
 #include <ngx_rtmp_cmd_module.h>
 
@@ -210,25 +211,6 @@ void ngx_mc_rtmp_client_update(ngx_mc_endpoint_t *ep,
 
 
 /*
- * ngx_mc_rtmp_clock.c: timestamps of one stream on its way out, ms, modulo
- * 2^32: they begin at "first", keep the stream's distances, and go on where
- * they were when another stream follows, by the monotonic clock.
- */
-
-typedef struct {
-    int64_t                  offset;           /* ms */
-    int64_t                  last;             /* ms, the newest given out */
-    int64_t                  last_at;          /* us, when */
-    unsigned                 started:1;
-    unsigned                 jump:1;           /* the next begins anew */
-} ngx_mc_rtmp_clock_t;
-
-void ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock);
-uint32_t ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
-    int64_t now);
-
-
-/*
  * The hooks, each called from ngx_mc_rtmp_module.c, which registers them with
  * nginx-rtmp: NGX_DECLINED: not ours, go on.
  */
@@ -243,14 +225,13 @@ void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in);
 void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
 void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
-void ngx_mc_rtmp_client_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
-    ngx_chain_t *in);
-ngx_int_t ngx_mc_rtmp_client_handshaken(ngx_rtmp_session_t *s);
-void ngx_mc_rtmp_client_gone(ngx_rtmp_session_t *s);
+
+/* clients: from init_conf(), whether there is an rtmp{} or not.  They are on no
+   list of hooks: their sessions have handlers of their own, see there */
+char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
 
 /* set-up of their parts; conf() in postconfiguration, process() once a worker
    of a configuration with rtmp{}, exit() before it ends */
-ngx_int_t ngx_mc_rtmp_client_conf(ngx_conf_t *cf);
 ngx_int_t ngx_mc_rtmp_play_conf(ngx_conf_t *cf);
 ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);

@@ -1,0 +1,74 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mc_rtmp_clock.h>
+
+
+/* a step beyond this, ms, is another stream even if nobody has said so:
+   tracks of one stream are not that far apart */
+#define NGX_MC_RTMP_CLOCK_STEP  10000
+
+
+void
+ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock)
+{
+    ngx_memzero(clock, sizeof(ngx_mc_rtmp_clock_t));
+}
+
+
+uint32_t
+ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
+    int64_t now)
+{
+    int64_t     ms, newest, elapsed;
+    ngx_uint_t  video;
+
+    newest = ngx_max(clock->last[0], clock->last[1]);
+    if (frame->type != NGX_MC_FRAME_AUDIO
+        && frame->type != NGX_MC_FRAME_VIDEO)
+    {
+        /* metadata has no time of its own, it goes with what surrounds it */
+
+        clock->jump |= frame->discontinuity;
+
+        return (uint32_t) newest;
+    }
+
+    ms = ngx_mc_frame_ms(frame->dts);
+    elapsed = ngx_max((now - clock->last_at) / 1000, 0);
+
+    if (!clock->started) {
+        clock->offset = -ms;
+        clock->started = 1;
+
+    } else if (clock->jump || frame->discontinuity
+               || ms + clock->offset < newest - NGX_MC_RTMP_CLOCK_STEP
+               || ms + clock->offset
+                  > newest + elapsed + NGX_MC_RTMP_CLOCK_STEP)
+    {
+        clock->offset = newest + ngx_max(elapsed, 1) - ms;
+    }
+
+    clock->jump = 0;
+
+    ms += clock->offset;
+
+    /* frames that belong before the first of a stream, of the other track */
+
+    video = (frame->type == NGX_MC_FRAME_VIDEO);
+
+    ms = ngx_max(ms, clock->last[video]);
+
+    clock->last[video] = ms;
+
+    if (ms >= newest) {
+        clock->last_at = now;
+    }
+
+    return (uint32_t) ms;
+}
