@@ -125,7 +125,9 @@ ngx_mc_def_init_endpoint(ngx_mc_endpoint_def_t *def)
 
         field = (u_char *) &def->params + prm->offset;
 
-        if (ngx_mc_param_is_int(prm->kind)) {
+        if (ngx_mc_param_is_int(prm->kind)
+            || prm->kind == NGX_MC_PARAM_AUDIO)
+        {
             *(ngx_int_t *) field = NGX_CONF_UNSET;
 
         } else if (ngx_mc_param_is_int64(prm->kind)) {

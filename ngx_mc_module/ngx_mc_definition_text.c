@@ -876,7 +876,9 @@ ngx_mc_def_read_endpoint(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         }
     }
 
-    if (i > NGX_MC_MODE_SEND) {
+    if (i > NGX_MC_MODE_SEND
+        || (def->protocol == NGX_MC_RTMP && i != def->mode))
+    {
         return ngx_mc_def_bad(p, "mode");
     }
 

@@ -11,7 +11,12 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use MC;
 
-my $t = MC->new(start => 0, files => { 'keys/a' => "0123456789\n" });
+my $t = MC->new(start => 0, files => {
+    'keys/a' => "0123456789\n", 'keys/youtube' => "abcd-efgh\r\n",
+});
+
+my $rtmp = 'server { listen 127.0.0.1:%%rtmp%%;
+            application live { live on; } application live2 { live on; } }';
 
 my $ok = 'mc_output o udp://127.0.0.1:5000;';
 my $src = 'mc_source srt://:9000;';
@@ -41,7 +46,8 @@ sub warned {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    my $out = tested($name, $flows);
+    my $args = ref $what[0] eq 'ARRAY' ? shift @what : [];
+    my $out = tested($name, $flows, @$args);
     my @lines = split /\n/, $t->read_file('test.conf');
     my ($line) = grep { $lines[$_ - 1] =~ /# HERE/ } 1 .. @lines;
 
@@ -152,6 +158,46 @@ mc_flow b {
 }
 END
 
+# the modules for it are loaded: rtmp{} is what listens
+
+silent('the RTMP of the example', <<'END', rtmp => $rtmp);
+mc_flow studio-a {
+    mc_source  srt://:9000;
+    mc_output  youtube  rtmps://a.rtmps.youtube.com/live2  key_file=keys/youtube;
+    mc_output  players  rtmp:///live/studio-a  allow=10.0.0.0/8;
+}
+END
+
+system('openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+       . " -subj /CN=ca.example -keyout $t->{dir}/keys/ca.key"
+       . " -out $t->{dir}/keys/ca.pem 2>$t->{dir}/openssl.log") == 0
+    or die 'openssl: ' . $t->read_file('openssl.log');
+
+silent('every RTMP parameter', <<'END', rtmp => $rtmp);
+mc_flow a {
+    mc_source  rtmp:///live/a  key=k!%+#  rekey=disconnect  muxrate=5m
+        allow=10.0.0.0/8  max_bandwidth=6m  "description=A source"  name=in;
+    mc_source  rtmps://[2001:db8::1]:1443/app/inst/a?b=c/d&e=%f#+  backup
+        maxrate=100k  tls_verify=on  tls_ca=keys/ca.pem;
+    mc_output  o  rtmps://h.example/rtmp/?a=b  key=k?l=m&n  tls_verify=off
+        program=1  video=0x100  audio=ENG;
+    mc_output  o  rtmp://h.example:1935/app/name  backup  off;
+    mc_output  p  rtmp:///live2/a  allow=10.0.0.0/8,::1  max_peers=10
+        min_peers=1  audio=257;
+}
+END
+
+silent('names in two applications', <<'END', rtmp => $rtmp);
+mc_flow a {
+    mc_source  rtmp:///live/a;
+    mc_source  rtmp:///live/b  backup;
+    mc_output  o  rtmp:///live2/a  allow=::1;
+    mc_output  o  rtmp:///live2/b  allow=::1  backup;
+    mc_output  p  rtmp://127.0.0.1/live/a;
+    mc_output  q  rtp://127.0.0.1:5004  pace=off;
+}
+END
+
 # percent in a query is decoded, "#" and "+" are what they are
 
 silent('characters', <<'END');
@@ -168,6 +214,9 @@ warned('no outputs', "mc_flow a { # HERE\n$src\n}", qr/idle/);
 warned('an open output',
        "mc_flow a {\n$src\nmc_output o srt://:9100; # HERE\n}",
        qr/allow/, qr/passphrase/);
+warned('an open RTMP output',
+       "mc_flow a {\n$src\nmc_output o rtmp:///live/a; # HERE\n}",
+       [rtmp => $rtmp], qr/anyone/, qr/it has no "allow"/);
 warned('an option for files', "mc_flow a {\n"
        . "mc_source srt://:9000 transtype=live messageapi=1; # HERE\n$ok\n}",
        qr/messageapi/);
@@ -180,9 +229,7 @@ warned('a latency that looks like microseconds', "mc_flow a {\n"
 # not built yet: unknown, never accepted and ignored
 
 unknown($_->[0], "mc_flow a {\n$src\n$ok\n$_->[1]\n}", $_->[2])
-    for ['rtmp://', 'mc_output r rtmp://127.0.0.1/live/x;', qr/rtmp/],
-        ['rtmps://', 'mc_output r rtmps://127.0.0.1/live key=abc;', qr/rtmps/],
-        ['flow://', 'mc_output r flow:///a;', qr/flow/],
+    for ['flow://', 'mc_output r flow:///a;', qr/flow/],
         ['fec=', 'mc_output r rtp://127.0.0.1:5004 fec=10x10;', qr/"fec"/],
         ['link_key_file=', 'mc_output r srt://:9100 link_key_file=x;',
          qr/"link_key_file"/],

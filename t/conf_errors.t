@@ -15,7 +15,15 @@ my $t = MC->new(start => 0, http => 0, files => {
     'keys/short'   => "tooshort1\n",
     'keys/long'    => 'x' x 80 . "\n",
     'keys/empty'   => '',
+    'keys/stream'  => "s3cret s3cret\n",
+    'keys/text'    => "s3cret\n",
+    'keys/bad.pem' => "-----BEGIN CERTIFICATE-----\ns3cret\n",
+    'keys/big.pem' => 's3cret' x 11000,
 });
+
+my $rtmp = 'server { listen 127.0.0.1:%%rtmp%%;
+            application live { live on; } }';
+my @args;
 
 my $ok = 'mc_output o udp://127.0.0.1:5000;';
 my $src = 'mc_source srt://:9000;';
@@ -29,7 +37,7 @@ sub refused {
 
     $flows =~ s/ *\n */\n/g;
 
-    my ($exit, $out) = $t->test_conf($flows);
+    my ($exit, $out) = $t->test_conf($flows, @args);
     my @lines = split /\n/, $t->read_file('test.conf');
     my ($line) = grep { $lines[$_ - 1] =~ /# HERE/ } 1 .. @lines;
 
@@ -264,6 +272,120 @@ END
 refused('a port for the superuser', source('srt://:514'), qr/514/, qr/1024/)
     if $> == 0 && $t->read_file('/proc/sys/net/ipv4/'
                                 . 'ip_unprivileged_port_start') == 1024;
+
+
+# RTMP: a module of its own
+
+refused('RTMP without its module', source('rtmp:///live/s3cret key=s3cret'),
+        qr/load_module modules\/ngx_mc_rtmp_module\.so/);
+refused('pushing without its module',
+        output('rtmps://h.example/live?s3cret key=s3cret'),
+        qr/load_module modules\/ngx_mc_rtmp_module\.so/);
+
+@args = (rtmp => $rtmp);
+
+refused('RTMPS that listens', source('rtmps:///live/s3cret'),
+        qr/stream module/, qr/"rtmp:\/\/\/APP\/NAME"/);
+refused('RTMP over HTTP', source('rtmpt://h.example/live/s3cret'),
+        qr/"rtmpt"/, qr/"rtmp"/, qr/"rtmps"/);
+refused('no name', source('rtmp:///s3cret'), qr/rtmp:\/\/\/APP\/NAME/);
+refused('too long a path', output('rtmp:///live/s3cret/a allow=all'),
+        qr/rtmp:\/\/\/APP\/NAME/);
+refused('a query of one who listens', source('rtmp:///live/a?key=s3cret'),
+        qr/query/, qr/"key"/);
+refused('a port of one who listens', source('rtmp://:1935/live/s3cret'),
+        qr/rtmp:\/\/\/APP\/NAME/, qr/"rtmp" block/);
+refused('a server without a name', output('rtmp://h.example/s3cret'),
+        qr/HOST\/APP\/NAME/, qr/"key_file"/);
+refused('a server without an application',
+        output('rtmp://h.example/?s3cret key=s3cret'), qr/HOST\/APP/);
+refused('a user and a password', output('rtmp://u:s3cret@h.example/a/b'),
+        qr/user name/, qr/"key"/);
+refused('a space in the path', output('"rtmp://h.example/a/s3cret b"'),
+        qr/space/);
+refused('two keys', output('rtmp://h/live key=s3cret key_file=keys/text'),
+        qr/"key" and "key_file"/);
+refused('a key with spaces', output('rtmp://h/live key_file=keys/stream'),
+        qr/"key"/, qr/space/);
+refused('an empty key', output('rtmp://h/live key_file=keys/empty'),
+        qr/key_file/, qr/1 to 255/);
+refused('a key that no publisher can send',
+        source('rtmp:///live/a key=s3cret&s3cret'), qr/"&"/);
+refused('a key too long for nginx-rtmp',
+        source('rtmp:///live/s3cret key=' . 's3cret' x 42), qr/255/);
+refused('a key for players', output('rtmp:///live/a key=s3cret'),
+        qr/"allow"/);
+refused('allow for those who connect',
+        output('rtmp://h.example/live/s3cret allow=::1'), qr/listen/);
+refused('tls_verify without TLS',
+        output('rtmp://h.example/live/s3cret tls_verify=off'), qr/rtmps:/);
+refused('certificates that are not verified',
+        output('rtmps://h.example/live/s3cret tls_ca=' . ca()
+               . ' tls_verify=off'), qr/"tls_ca"/);
+refused('no certificates', output('rtmps://h/a/s3cret tls_ca=keys/text'),
+        qr/no certificate/, qr/PEM/);
+refused('a malformed certificate',
+        output('rtmps://h/a/s3cret tls_ca=keys/bad.pem'), qr/malformed/);
+refused('too many certificates',
+        output('rtmps://h/a/s3cret tls_ca=keys/big.pem'), qr/64k/);
+refused('a PID', output('rtmp://h/a/s3cret video=8191'), qr/8190/);
+refused('a language', output('rtmp://h/a/s3cret audio=english'),
+        qr/PID/, qr/"eng"/);
+refused('two rates', source('rtmp:///live/a muxrate=5m maxrate=5m'),
+        qr/"muxrate" and "maxrate"/);
+refused('a low rate', source('rtmp:///live/a muxrate=99k'), qr/100k/);
+refused('a passphrase of RTMP', source('rtmp:///live/a passphrase=s3crets3cret'),
+        qr/"key"/);
+refused('a latency of RTMP', source('rtmp:///live/a latency=1s'), qr/TCP/);
+refused('a mode of RTMP', source('rtmp:///live/a mode=listener'),
+        qr/rtmp:\/\/\/APP\/NAME/);
+refused('rtp=keep from RTMP', <<'END', qr/rtp=new/);
+mc_flow a {
+mc_source rtmp:///live/a;
+mc_output o rtp://127.0.0.1:5000 rtp=keep; # HERE
+}
+END
+
+refused('one stream of two flows', <<'END', qr/"live"/, qr/"a".*test\.conf:\d+/);
+mc_flow a {
+mc_source rtmp:///live/s3cret;
+mc_output o udp://127.0.0.1:5000;
+}
+mc_flow b {
+mc_source srt://:9000;
+mc_output o rtmp:///live/s3cret allow=::1; # HERE
+}
+END
+
+refused('one stream of primary and backup', <<'END', qr/another name/);
+mc_flow a {
+mc_source rtmp:///live/s3cret;
+mc_source rtmp:///live/s3cret backup; # HERE
+mc_output o udp://127.0.0.1:5000;
+}
+END
+
+refused('a backup of another protocol', <<'END', qr/"rtmp:/);
+mc_flow a {
+mc_source srt://:9000;
+mc_source srt://:9001 backup;
+mc_output o rtmps://h.example/live/s3cret;
+mc_output o srt://h.example:9000 backup; # HERE
+}
+END
+
+@args = ();
+
+sub ca {
+    my $file = "$t->{dir}/keys/ca";
+
+    system('openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256'
+           . " -nodes -subj /CN=ca.example -keyout $file.key -out $file.pem"
+           . " 2>$file.log") == 0
+        or die 'openssl: ' . $t->read_file('keys/ca.log');
+
+    return 'keys/ca.pem';
+}
 
 
 # main

@@ -108,6 +108,32 @@ parse_words(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
 }
 
 
+#define RTMP_LISTENS                                                          \
+    "an RTMP URL without a host is \"rtmp:///APP/NAME\": an application of "   \
+    "the \"rtmp\" block and the name of the stream"
+
+#define RTMP_NO_HOST                                                          \
+    "no host to connect to in the URL; what listens is "                      \
+    "\"rtmp:///APP/NAME\", at the ports of the \"rtmp\" block"
+
+#define RTMP_NO_USER                                                          \
+    "user name and password have no meaning in an RTMP URL: what the server " \
+    "asks for is its query or the \"key\""
+
+#define RTMP_CONNECTS(scheme)                                                 \
+    "the URL must be like \"" scheme "://HOST/APP/NAME\", or like \"" scheme   \
+    "://HOST/APP\" with \"key\" or \"key_file\""
+
+#define RTMP_PATH                                                             \
+    "a space, a control character or one beyond ASCII in the path or the "    \
+    "query of the URL: they are sent as they stand, write what the server "   \
+    "says"
+
+#define RTMP_AUDIO                                                            \
+    "\"audio\" must be a PID from 16 to 8190, or a language of three letters " \
+    "such as \"eng\""
+
+
 /* mistakes that one endpoint shows */
 
 static definition_case_t  mistakes[] = {
@@ -123,14 +149,14 @@ static definition_case_t  mistakes[] = {
       "\"srt://HOST:PORT\"" },
     { IN, "/srt://", "no scheme in the URL, it must be like "
       "\"srt://HOST:PORT\"" },
-    { IN, "rtmp://host/app", "unsupported scheme \"rtmp\" in the URL, use "
-      "\"srt\", \"rtp\" or \"udp\"" },
-    { IN, "rtmps://host/app", "unsupported scheme \"rtmps\" in the URL, use "
-      "\"srt\", \"rtp\" or \"udp\"" },
     { IN, "flow:///a/b", "unsupported scheme \"flow\" in the URL, use "
-      "\"srt\", \"rtp\" or \"udp\"" },
+      "\"srt\", \"rtp\", \"udp\", \"rtmp\" or \"rtmps\"" },
+    { IN, "rtmpt://host/app/a", "unsupported scheme \"rtmpt\" in the URL, of "
+      "RTMP use \"rtmp\" or \"rtmps\"" },
+    { IN, "RTMPE://host/app/a", "unsupported scheme \"RTMPE\" in the URL, of "
+      "RTMP use \"rtmp\" or \"rtmps\"" },
     { IN, "passphrase=0123456789://", "unsupported scheme in the URL, use "
-      "\"srt\", \"rtp\" or \"udp\"" },
+      "\"srt\", \"rtp\", \"udp\", \"rtmp\" or \"rtmps\"" },
     { IN, "srt://", "no port in the URL, it must be like "
       "\"srt://HOST:PORT\"" },
     { IN, "srt://host", "no port in the URL, it must be like "
@@ -214,20 +240,25 @@ static definition_case_t  mistakes[] = {
     { IN, "srt://h:9000 rekey=keep", "\"rekey\" is for listeners: a caller "
       "connects anew when its passphrase is changed" },
     { IN, "rtp://:9000 rekey=keep", "parameter \"rekey\" belongs to SRT "
-      "sources and outputs" },
+      "sources and outputs, and RTMP sources" },
     { IN, "srt://:9000 rekey=never", "\"rekey\" must be \"keep\" or "
       "\"disconnect\"" },
     { IN, "srt://:9000 a\"b\tc=keep", "unknown parameter \"a\"" },
     { OUT, "rtp://h:5004 fec=10x10", "unknown parameter \"fec\"" },
-    { OUT, "rtp://h:5004 key=abc", "unknown parameter \"key\"" },
-    { OUT, "rtp://h:5004 key_file=abc", "unknown parameter \"key_file\"" },
-    { OUT, "rtp://h:5004 tls_verify=off", "unknown parameter "
-      "\"tls_verify\"" },
+    { OUT, "rtp://h:5004 key=abc", "parameter \"key\" belongs to RTMP "
+      "sources and outputs" },
+    { OUT, "rtp://h:5004 key_file=abc", "parameter \"key_file\" belongs to "
+      "RTMP sources and outputs" },
+    { OUT, "rtp://h:5004 tls_verify=off", "parameter \"tls_verify\" belongs "
+      "to RTMP sources and outputs" },
     { OUT, "rtp://h:5004 link_key_file=off", "unknown parameter "
       "\"link_key_file\"" },
-    { OUT, "rtp://h:5004 program=1", "unknown parameter \"program\"" },
-    { OUT, "rtp://h:5004 video=1", "unknown parameter \"video\"" },
-    { OUT, "rtp://h:5004 audio=1", "unknown parameter \"audio\"" },
+    { OUT, "rtp://h:5004 program=1", "parameter \"program\" belongs to RTMP "
+      "outputs" },
+    { OUT, "rtp://h:5004 video=1", "parameter \"video\" belongs to RTMP "
+      "outputs" },
+    { OUT, "rtp://h:5004 audio=1", "parameter \"audio\" belongs to RTMP "
+      "outputs" },
     { OUT, "rtp://h:5004 buffer=50ms",
       "parameter \"buffer\" belongs to RTP sources" },
     { IN, "udp://:5004 buffer=50ms",
@@ -239,7 +270,7 @@ static definition_case_t  mistakes[] = {
     { OUT, "rtp://h:5004 timeout=5", "parameter \"timeout\" belongs to RTP "
       "and UDP sources, and SRT sources and outputs" },
     { OUT, "rtp://h:5004 allow=10.0.0.0/8", "parameter \"allow\" belongs to "
-      "SRT sources and outputs, and RTP and UDP sources" },
+      "SRT and RTMP sources and outputs, and RTP and UDP sources" },
     { OUT, "rtp://h:5004 max_bandwidth=10m", "parameter \"max_bandwidth\" "
       "belongs to all sources" },
     { OUT, "rtp://h:5004 name=x", "parameter \"name\" belongs to all "
@@ -432,7 +463,7 @@ static definition_case_t  mistakes[] = {
     { OUT, "srt://:9000 max_peers=0", "\"max_peers\" must be a number from 1 "
       "to 100000" },
     { IN, "srt://:9000 max_peers=5", "parameter \"max_peers\" belongs to SRT "
-      "outputs" },
+      "and RTMP outputs" },
     { IN, "srt://239.1.1.1:9000", "SRT has no multicast, use \"rtp://\" or "
       "\"udp://\"" },
 
@@ -490,6 +521,117 @@ static definition_case_t  mistakes[] = {
     { OUT, "rtp://h:5004 rtp=keep pkt_size=188", "\"rtp=keep\" keeps the "
       "datagrams, for \"pkt_size\" use \"rtp=new\"" },
     { OUT, "rtp://h:5004 pace=fast", "\"pace\" must be \"off\" or \"pcr\"" },
+
+    /* RTMP */
+
+    { IN, "rtmps:///live/a", "\"rtmps:///\" cannot listen: write "
+      "\"rtmp:///APP/NAME\", and let a server of nginx's stream module with "
+      "\"listen PORT ssl\" pass connections on to the \"rtmp\" block" },
+    { IN, "rtmp://", RTMP_LISTENS },
+    { IN, "rtmp:///", RTMP_LISTENS },
+    { IN, "rtmp:///live", RTMP_LISTENS },
+    { IN, "rtmp:///live/", RTMP_LISTENS },
+    { IN, "rtmp:////a", RTMP_LISTENS },
+    { OUT, "rtmp:///live/a/b", RTMP_LISTENS },
+    { IN, "rtmp:///live/a?key=secret", "a query has no meaning in "
+      "\"rtmp:///APP/NAME\", parameters are words of their own; what "
+      "publishers must send is \"key\"" },
+    { IN, "rtmp://?a", "a query has no meaning in "
+      "\"rtmp:///APP/NAME\", parameters are words of their own; what "
+      "publishers must send is \"key\"" },
+    { IN, "rtmp://:1935/live/a", RTMP_NO_HOST },
+    { IN, "rtmp://0.0.0.0/live/a", RTMP_NO_HOST },
+    { IN, "rtmps://[::]/live/a", RTMP_NO_HOST },
+    { OUT, "rtmp://239.1.1.1/live/a", RTMP_NO_HOST },
+    { IN, "rtmp://h:0/live/a", "invalid port in the URL, it must be a number "
+      "from 1 to 65535" },
+    { IN, "rtmp://h:/live/a", "invalid port in the URL, it must be a number "
+      "from 1 to 65535" },
+    { IN, "rtmp://::1/live/a", "an IPv6 address stands in brackets: "
+      "\"rtmp://[ADDRESS]:PORT\"" },
+    { IN, "rtmp://@h/live/a", RTMP_NO_USER },
+    { OUT, "rtmps://user:secret@h/live/a", RTMP_NO_USER },
+    { OUT, "rtmp://h/live/a@b", NULL },
+    { IN, "rtmp://h", RTMP_CONNECTS("rtmp") },
+    { IN, "rtmp://h/", RTMP_CONNECTS("rtmp") },
+    { IN, "rtmp://h/live", RTMP_CONNECTS("rtmp") },
+    { IN, "rtmp://h/live/", RTMP_CONNECTS("rtmp") },
+    { IN, "rtmp://h//a", RTMP_CONNECTS("rtmp") },
+    { IN, "rtmp://h?secret", RTMP_CONNECTS("rtmp") },
+    { OUT, "rtmps://h/live/?secret", RTMP_CONNECTS("rtmps") },
+    { OUT, "rtmps://h/?secret key=secret", "no application in the URL, with "
+      "\"key\" it must be like \"rtmps://HOST/APP\"" },
+    { OUT, "rtmp://h/// key=secret", "no application in the URL, with "
+      "\"key\" it must be like \"rtmp://HOST/APP\"" },
+    { OUT, "rtmp://h/live/a\tb", RTMP_PATH },
+    { OUT, "rtmp://h/live/a?\x7f", RTMP_PATH },
+    { IN, "rtmp:///live/\xc3\xa9", RTMP_PATH },
+
+    { IN, "rtmp:///live/a key=a\tb", "\"key\" has a space, a control character "
+      "or one beyond ASCII in it" },
+    { OUT, "rtmp://h/live key=\xc3\xa9", "\"key\" has a space, a control "
+      "character or one beyond ASCII in it" },
+    { IN, "rtmp:///live/a key=a&b", "publishers cannot send a \"key\" with "
+      "\"&\" in it" },
+    { OUT, "rtmp://h/live key=a&b?c=d", NULL },
+    { IN, "rtmp://h/live key=a key_file=b", "\"key\" and \"key_file\" exclude "
+      "each other" },
+    { OUT, "rtmp:///live/a key=secret", "players of a listening output have "
+      "no \"key\", use \"allow\"" },
+    { OUT, "rtmp:///live/a min_peers=3 max_peers=2", "\"min_peers\" is greater "
+      "than \"max_peers\"" },
+    { OUT, "rtmp://h/live/a min_peers=3", "\"max_peers\" and \"min_peers\" are "
+      "for listening outputs, this is a caller" },
+    { OUT, "rtmp://h/live/a allow=all", "\"allow\" is for those who listen, "
+      "this is a caller" },
+    { IN, "rtmp://h/live/a rekey=keep", "\"rekey\" is for listeners: a caller "
+      "connects anew when its key is changed" },
+    { OUT, "rtmp:///live/a rekey=keep", "parameter \"rekey\" belongs to SRT "
+      "sources and outputs, and RTMP sources" },
+    { IN, "rtmp:///live/a tls_verify=on", "\"tls_verify\" is for "
+      "\"rtmps://HOST\" URLs, \"rtmp:///\" has no TLS" },
+    { IN, "rtmp://h/live/a tls_verify=off", "\"tls_verify\" is for "
+      "\"rtmps://\" URLs, \"rtmp://\" has no TLS" },
+    { IN, "rtmps://h/live/a tls_verify=1", "\"tls_verify\" must be \"off\" or "
+      "\"on\"" },
+    { IN, "rtmp:///live/a muxrate=5m maxrate=6m", "\"muxrate\" and "
+      "\"maxrate\" exclude each other: the rate is constant, or it has a "
+      "limit" },
+    { IN, "rtmp:///live/a muxrate=99999", "\"muxrate\" must be at least 100k "
+      "bits per second" },
+    { IN, "rtmp:///live/a maxrate=0", "\"maxrate\" must be at least 100k "
+      "bits per second" },
+    { IN, "rtmp:///live/a maxrate=5mb", "\"maxrate\" must be a number of bits "
+      "per second, such as \"800k\", \"20m\" or \"1g\"" },
+    { OUT, "rtmp:///live/a muxrate=5m", "parameter \"muxrate\" belongs to "
+      "RTMP sources" },
+    { IN, "rtmp:///live/a program=1", "parameter \"program\" belongs to RTMP "
+      "outputs" },
+    { OUT, "rtmp:///live/a program=0", "\"program\" must be a number from 1 "
+      "to 65535" },
+    { OUT, "rtmp:///live/a video=8191", "\"video\" must be a number from 16 "
+      "to 8190" },
+    { OUT, "rtmp:///live/a audio=15", RTMP_AUDIO },
+    { OUT, "rtmp:///live/a audio=0x1fff", RTMP_AUDIO },
+    { OUT, "rtmp:///live/a audio=en", RTMP_AUDIO },
+    { OUT, "rtmp:///live/a audio=engl", RTMP_AUDIO },
+    { OUT, "rtmp:///live/a audio=e-g", RTMP_AUDIO },
+    { IN, "rtmp:///live/a passphrase=secretsecret", "parameter \"passphrase\" "
+      "belongs to SRT sources and outputs; RTMP has a \"key\"" },
+    { IN, "rtmp:///live/a latency=100", "parameter \"latency\" belongs to SRT "
+      "sources and outputs; RTMP runs over TCP and has none to set" },
+    { IN, "rtmp:///live/a mode=listener", "parameter \"mode\" belongs to SRT "
+      "sources and outputs; \"rtmp:///APP/NAME\" listens, a URL with a host "
+      "connects" },
+    { OUT, "rtmp:///live/a streamid=x", "parameter \"streamid\" belongs to "
+      "SRT sources and outputs; the name of an RTMP stream stands in the URL, "
+      "or is the \"key\"" },
+    { OUT, "rtmp:///live/a ttl=1", "parameter \"ttl\" belongs to RTP and UDP "
+      "outputs" },
+    { IN, "rtmp:///live/a timeout=1s", "parameter \"timeout\" belongs to RTP "
+      "and UDP sources, and SRT sources and outputs" },
+    { OUT, "rtmp:///live/a tls_verfy=on", "unknown parameter \"tls_verfy\", "
+      "did you mean \"tls_verify\"?" },
 
     { 0, NULL, NULL }
 };
@@ -587,6 +729,28 @@ static definition_case_t  lines[] = {
       "pace=pcr" },
     { OUT, "rtp://h:5004 pt=96",
       "output primary x send rtp://h:5004 pt=96 rtp=new pace=pcr" },
+    { IN, "rtmp:///live/a",
+      "source primary source listener rtmp:///live/a" },
+    { IN, "RTMP:///Live/A%20#+ key=s%3d! rekey=disconnect allow=10.0.0.0/8 "
+      "muxrate=5m max_bandwidth=10m description=x name=in off",
+      "source primary in listener rtmp:///Live/A%20#+ off description=x "
+      "allow=10.0.0.0/8 max_bandwidth=10000000 exceed=drop key=s%253d! "
+      "rekey=disconnect muxrate=5000000" },
+    { IN, "rtmp://H.Example/app/inst/a?b=c/d&e=%f maxrate=100k backup",
+      "source backup source caller rtmp://h.example/app/inst/a?b=c/d&e=%f "
+      "maxrate=100000" },
+    { IN, "rtmps://[2001:DB8::0:1]:1443/a/b",
+      "source primary source caller rtmps://[2001:db8::1]:1443/a/b "
+      "tls_verify=on" },
+    { OUT, "RTMPS://h/rtmp/?t=a/b/ key=s-1?x=y tls_verify=off",
+      "output primary x caller rtmps://h/rtmp?t=a/b/ key=s-1?x=y "
+      "tls_verify=off" },
+    { OUT, "rtmp://h:1935/a/b// key=k program=65535 video=0x10 audio=8190",
+      "output primary x caller rtmp://h:1935/a/b key=k program=65535 "
+      "video=16 audio=8190" },
+    { OUT, "rtmp:///live/x allow=::1 max_peers=5 min_peers=5 audio=ENG",
+      "output primary x listener rtmp:///live/x allow=::1/128 max_peers=5 "
+      "min_peers=5 audio=eng" },
 
     { 0, NULL, NULL }
 };
@@ -862,6 +1026,12 @@ test_bad_text(void)
         "flow a\nsource primary a listener srt://:9000 \n",
         "flow a\nsource primary a listener srt://:9000 mss=x\n",
         "flow a\nsource primary a listener srt://:9000 streamid=%x\n",
+        "flow a\nsource primary a listener rtmp:///live\n",
+        "flow a\nsource primary a listener rtmp://h/live/a\n",
+        "flow a\nsource primary a caller rtmp:///live/a\n",
+        "flow a\nsource primary a caller rtmp://h/live\n",
+        "flow a\nsource primary a caller rtmp://h/live key_file=a\n",
+        "flow a\noutput primary a caller rtmp://h/live/a audio=5\n",
         NULL
     };
 
@@ -1072,6 +1242,388 @@ test_secret_files(void)
 }
 
 
+/* one of an authority "ca.example", valid for a hundred years */
+
+#define CERTIFICATE                                                           \
+    "-----BEGIN CERTIFICATE-----\n"                                           \
+    "MIIBgDCCASegAwIBAgIUGqUN2EG5/GBCM5JteD0MHKOC5WowCgYIKoZIzj0EAwIw\n"      \
+    "FTETMBEGA1UEAwwKY2EuZXhhbXBsZTAgFw0yNjExMjEwMDQyMThaGA8yMTI2MTAy\n"      \
+    "ODAwNDIxOFowFTETMBEGA1UEAwwKY2EuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqG\n"      \
+    "SM49AwEHA0IABM6FXvPeZOadAujyPn9Skp2Y7BsBLqfget2FV2XCcUjG5yGJsYIo\n"      \
+    "hbFhDc3H702q91J7o+Y04i7y0NfCZPC+wKWjUzBRMB0GA1UdDgQWBBQ1UuvNIE3q\n"      \
+    "5sOmfPdbpYJEcgROCjAfBgNVHSMEGDAWgBQ1UuvNIE3q5sOmfPdbpYJEcgROCjAP\n"      \
+    "BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIFh2iZ62KqW3apEOL0hN\n"      \
+    "PU6KyIw4zSBGthDztEm3JY2RAiArdvjdI0gAUSHWZiYmF/jNY2F6pKPpU88fbMrb\n"      \
+    "Iqwpjg==\n"                                                              \
+    "-----END CERTIFICATE-----\n"
+
+
+static void
+test_certificates(void)
+{
+    int                    fd;
+    char                   words[256], name[] = "/tmp/mc-unit-XXXXXX", *big;
+    ssize_t                n;
+    ngx_str_t              text;
+    ngx_uint_t             i;
+    ngx_mc_parse_t         p;
+    ngx_mc_flow_def_t      flow, copy;
+    ngx_mc_endpoint_def_t  def, *d;
+    static struct {
+        const char        *text;
+        const char        *pem;
+        const char        *err;
+    } files[] = {
+        { CERTIFICATE, CERTIFICATE, NULL },
+        { "a comment\n" CERTIFICATE "-----BEGIN PRIVATE KEY-----\nAAAA\n"
+          "-----END PRIVATE KEY-----\n" CERTIFICATE "another\n",
+          CERTIFICATE CERTIFICATE, NULL },
+        { "", NULL, "no certificate in the file of \"tls_ca\", it must be "
+          "PEM" },
+        { "secret\n", NULL, "no certificate in the file of \"tls_ca\", it "
+          "must be PEM" },
+        { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+          NULL, "no certificate in the file of \"tls_ca\", it must be PEM" },
+        { CERTIFICATE "-----BEGIN CERTIFICATE-----\nAAAA\n"
+          "-----END CERTIFICATE-----\n", NULL,
+          "a certificate in the file of \"tls_ca\" is malformed" },
+        { "-----BEGIN CERTIFICATE-----\n", NULL,
+          "a certificate in the file of \"tls_ca\" is malformed" },
+        { NULL, NULL, "the file of \"tls_ca\" is larger than 64k: it has the "
+          "certificates of one server's authorities, without \"tls_ca\" the "
+          "system's are used" }
+    };
+
+    ngx_memzero(&p, sizeof(p));
+
+    fd = mkstemp(name);
+    sprintf(words, "rtmps://h/live/a tls_ca=%s", name);
+
+    big = calloc(1, 65537);
+
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+
+        n = ftruncate(fd, 0);
+        n = files[i].text
+            ? pwrite(fd, files[i].text, strlen(files[i].text), 0)
+            : pwrite(fd, big, 65537, 0);
+        ok(n >= 0, "a file is written");
+
+        p.pool = ngx_create_pool(4096, &shim_log);
+        p.cf = shim_conf(p.pool, "nginx.conf", 7);
+
+        parse_words(&p, &def, OUT, words);
+
+        if (files[i].err) {
+            is_c(p.err, files[i].err, "certificates %d", (int) i);
+            ngx_destroy_pool(p.pool);
+            continue;
+        }
+
+        is_c(p.err, "", "certificates %d are right", (int) i);
+        is(def.params.tls_ca, files[i].pem, "certificates %d", (int) i);
+
+        /* a definition has them itself */
+
+        init_flow(p.pool, &flow, "a", 1);
+        add(&p, &flow, IN, NULL, "srt://:9000");
+        add(&p, &flow, OUT, "x", words);
+
+        p.cf = NULL;
+
+        is_num(ngx_mc_def_write(&p, &flow), NGX_OK, "written");
+        ok(memmem(flow.text.data, flow.text.len, "AAAA", 4) == NULL,
+           "without a key");
+
+        text = flow.text;
+        is_num(ngx_mc_def_read(&p, &copy, &text), NGX_OK, "read %s", p.err);
+
+        d = copy.outputs.elts;
+        is(d->params.tls_ca, files[i].pem, "as it was");
+
+        is_num(ngx_mc_def_write(&p, &copy), NGX_OK, "written again");
+        ok(copy.text.len == flow.text.len
+           && memcmp(copy.text.data, flow.text.data, flow.text.len) == 0,
+           "as it was");
+
+        ngx_destroy_pool(p.pool);
+    }
+
+    p.pool = ngx_create_pool(4096, &shim_log);
+    p.cf = shim_conf(p.pool, "nginx.conf", 7);
+    strcat(words, " tls_verify=off");
+
+    n = ftruncate(fd, 0);
+    n = pwrite(fd, CERTIFICATE, strlen(CERTIFICATE), 0);
+
+    parse_words(&p, &def, OUT, words);
+    is_c(p.err, "\"tls_ca\" is what certificates are verified with, "
+         "\"tls_verify=off\" does not", "certificates for nothing");
+
+    /* and the file of a key */
+
+    sprintf(words, "rtmp://h/live key_file=%s", name);
+
+    n = ftruncate(fd, 0);
+    n = pwrite(fd, "abcd-efgh\r\nmore\n", 16, 0);
+
+    parse_words(&p, &def, OUT, words);
+    is_c(p.err, "", "a file of a key");
+    is(def.stream, "abcd-efgh", "is the stream");
+    is(def.app, "live", "in the application");
+
+    n = pwrite(fd, "abcd efgh \n", 11, 0);
+
+    parse_words(&p, &def, OUT, words);
+    is_c(p.err, "\"key\" has a space, a control character or one beyond ASCII "
+         "in it", "spaces");
+
+    n = pwrite(fd, "\n", 1, 0);
+
+    parse_words(&p, &def, OUT, words);
+    is_c(p.err, "the first line of the file of \"key_file\" must be 1 to 255 "
+         "characters long", "an empty key");
+
+    ngx_destroy_pool(p.pool);
+
+    free(big);
+    close(fd);
+    unlink(name);
+}
+
+
+static void
+test_rtmp(void)
+{
+    char                    words[2048];
+    ngx_uint_t              i, n;
+    ngx_mc_parse_t          p;
+    ngx_mc_flow_def_t       flow, copy;
+    ngx_mc_endpoint_def_t   def, *d;
+
+    static struct {
+        const char         *words;
+        const char         *app;
+        const char         *stream;
+        const char         *url;
+        ngx_uint_t          port;
+        ngx_uint_t          mode;
+        ngx_uint_t          tls;
+    } urls[] = {
+        { "rtmp:///live/a key=s", "live", "a", "rtmp:///live",
+          0, NGX_MC_MODE_LISTENER, 0 },
+        { "rtmp://h/live/a", "live", "a", "rtmp://h/live",
+          1935, NGX_MC_MODE_CALLER, 0 },
+        { "rtmps://h/a/b/c?d=/e&f", "a/b", "c?d=/e&f", "rtmps://h/a/b",
+          443, NGX_MC_MODE_CALLER, 1 },
+        { "rtmp://h:1935/a/b?s/t key=s?u", "a/b?s/t", "s?u",
+          "rtmp://h:1935/a/b", 1935, NGX_MC_MODE_CALLER, 0 },
+        { "rtmps://[::1]/rtmp/?s key=s", "rtmp?s", "s",
+          "rtmps://[::1]/rtmp", 443, NGX_MC_MODE_CALLER, 1 },
+        { NULL, NULL, NULL, NULL, 0, 0, 0 }
+    };
+
+    ngx_memzero(&p, sizeof(p));
+
+    for (i = 0; urls[i].words; i++) {
+
+        p.pool = ngx_create_pool(4096, &shim_log);
+
+        init_flow(p.pool, &flow, "a", 1);
+        d = add(&p, &flow, IN, NULL, urls[i].words);
+
+        for (n = 0; n < 2; n++) {
+            is(d->app, urls[i].app, "application of %s", urls[i].words);
+            is(d->stream, urls[i].stream, "stream");
+            is(d->url, urls[i].url, "what is shown");
+            is_num(d->port, urls[i].port, "port");
+            is_num(d->mode, urls[i].mode, "mode");
+            is_num(d->tls, urls[i].tls, "TLS");
+
+            if (n == 0
+                && (ngx_mc_def_write(&p, &flow) != NGX_OK
+                    || ngx_mc_def_read(&p, &copy, &flow.text) != NGX_OK))
+            {
+                ok(0, "%s read: %s", urls[i].words, p.err);
+                exit(1);
+            }
+
+            d = copy.sources.elts;
+        }
+
+        is_num(d->params.muxrate, 0, "a variable rate");
+        is_num(d->params.maxrate, 0, "without a limit");
+        is_num(d->params.tls_verify,
+               urls[i].tls ? 1 : NGX_CONF_UNSET, "tls_verify");
+
+        ngx_destroy_pool(p.pool);
+    }
+
+    /* lengths */
+
+    p.pool = ngx_create_pool(4096, &shim_log);
+
+    sprintf(words, "rtmp:///%0255d/%0255d", 0, 0);
+    is_num(parse_words(&p, &def, IN, words), NGX_OK, "255 characters each");
+
+    sprintf(words, "rtmp:///%0256d/%0255d", 0, 0);
+    parse_words(&p, &def, IN, words);
+    is_c(p.err, "application and name in an RTMP URL are at most 255 "
+         "characters each", "one more");
+
+    sprintf(words, "rtmp:///a/%0150d key=%0100d", 0, 0);
+    is_num(parse_words(&p, &def, IN, words), NGX_OK, "name and key");
+
+    sprintf(words, "rtmp:///a/%0150d key=%0101d", 0, 0);
+    parse_words(&p, &def, IN, words);
+    is_c(p.err, "name and \"key\" are too long together: NAME?key=KEY must be "
+         "at most 255 characters, nginx-rtmp cuts what is longer",
+         "one more");
+
+    sprintf(words, "rtmp://h/a/%01021d", 0);
+    is_num(parse_words(&p, &def, IN, words), NGX_OK, "a long path");
+
+    sprintf(words, "rtmp://h/a/%01022d", 0);
+    parse_words(&p, &def, IN, words);
+    is_c(p.err, "path and query of the URL are longer than 1024 characters",
+         "one more");
+
+    ngx_destroy_pool(p.pool);
+}
+
+
+static void
+test_pace(void)
+{
+    ngx_mc_parse_t     p;
+    ngx_mc_flow_def_t  flow;
+
+    ngx_memzero(&p, sizeof(p));
+    p.pool = ngx_create_pool(4096, &shim_log);
+
+    init_flow(p.pool, &flow, "a", 1);
+
+    add(&p, &flow, IN, NULL, "rtmp:///live/a");
+    add(&p, &flow, IN, NULL, "udp://:5000 backup");
+    add(&p, &flow, OUT, "r", "rtp://h:5004");
+    add(&p, &flow, OUT, "r", "rtp://h:5004 backup");
+    add(&p, &flow, OUT, "u", "udp://h:5004");
+    add(&p, &flow, OUT, "o", "udp://h:5004 pace=off");
+
+    is_num(ngx_mc_def_write(&p, &flow), NGX_OK, "a flow from RTMP");
+
+    is(flow.text,
+       "flow a\nbatch 2\n"
+       "source primary source listener rtmp:///live/a\n"
+       "source backup source receive udp://:5000 timeout=2000\n"
+       "output primary r send rtp://h:5004 pt=33 rtp=new pace=pcr\n"
+       "output backup r send rtp://h:5004 pt=33 rtp=new pace=off\n"
+       "output primary u send udp://h:5004 pace=pcr\n"
+       "output primary o send udp://h:5004 pace=off\n", "its outputs");
+
+    ngx_destroy_pool(p.pool);
+}
+
+
+/* what a change takes */
+
+static void
+test_changed(void)
+{
+    u_char                  names[256];
+    ngx_uint_t              i, j, changed;
+    ngx_mc_parse_t          p;
+    ngx_mc_flow_def_t       flow, read[2];
+
+    static struct {
+        ngx_uint_t          direction;
+        const char         *from;
+        const char         *to;
+        ngx_uint_t          changed;
+        const char         *names;
+    } changes[] = {
+        { IN, "srt://:9000", "srt://:9001", NGX_MC_CHANGED_REOPEN, "URL" },
+        { IN, "srt://:9000 passphrase=0123456789",
+          "srt://:9000 passphrase=1123456789 latency=1s allow=::1",
+          NGX_MC_CHANGED_LIVE|NGX_MC_CHANGED_KEY,
+          "allow, latency, passphrase" },
+        { IN, "rtmp:///live/a", "rtmp:///live/b", NGX_MC_CHANGED_REOPEN,
+          "URL" },
+        { IN, "rtmp:///live/a", "rtmp:///live2/a", NGX_MC_CHANGED_REOPEN,
+          "URL" },
+        { IN, "rtmp:///live/a", "rtmp://h/live/a", NGX_MC_CHANGED_REOPEN,
+          "URL" },
+        { IN, "rtmp://h/live/a?s3cret", "rtmp://h/live/a?s3cret2",
+          NGX_MC_CHANGED_REOPEN, "URL" },
+        { IN, "rtmp:///live/a", "rtmp:///live/a key=s3cret",
+          NGX_MC_CHANGED_LIVE|NGX_MC_CHANGED_KEY, "key" },
+        { IN, "rtmp:///live/a key=s3cret2 rekey=keep",
+          "rtmp:///live/a key=s3cret rekey=disconnect",
+          NGX_MC_CHANGED_LIVE|NGX_MC_CHANGED_KEY, "key, rekey" },
+        { IN, "rtmp:///live/a", "rtmp:///live/a allow=::1 description=x "
+          "max_bandwidth=5m", NGX_MC_CHANGED_LIVE,
+          "description, allow, max_bandwidth" },
+        { IN, "rtmp:///live/a", "rtmp:///live/a muxrate=5m",
+          NGX_MC_CHANGED_REOPEN, "muxrate" },
+        { OUT, "rtmp://h/live key=s3cret", "rtmp://h/live key=s3cret2",
+          NGX_MC_CHANGED_REOPEN|NGX_MC_CHANGED_KEY, "key" },
+        { OUT, "rtmp://h/live?s3cret key=s", "rtmp://h/live?s3cret2 key=s",
+          NGX_MC_CHANGED_REOPEN, "URL" },
+        { OUT, "rtmp://h/live/s", "rtmps://h/live/s", NGX_MC_CHANGED_REOPEN,
+          "URL, tls_verify" },
+        { OUT, "rtmp://h/live/s", "rtmp://h/live key=s",
+          NGX_MC_CHANGED_REOPEN|NGX_MC_CHANGED_KEY, "key" },
+        { OUT, "rtmp:///live/s", "rtmp:///live/s max_peers=5 min_peers=1 "
+          "allow=::1 off", NGX_MC_CHANGED_LIVE,
+          "off, allow, max_peers, min_peers" },
+        { OUT, "rtmp:///live/s", "rtmp:///live/s program=1 video=256 "
+          "audio=257", NGX_MC_CHANGED_REOPEN, "program, video, audio" },
+        { OUT, "rtmp:///live/s audio=257", "rtmp:///live/s audio=eng",
+          NGX_MC_CHANGED_REOPEN, "audio" },
+        { 0, NULL, NULL, 0, NULL }
+    };
+
+    ngx_memzero(&p, sizeof(p));
+
+    for (i = 0; changes[i].from; i++) {
+
+        p.pool = ngx_create_pool(4096, &shim_log);
+
+        for (j = 0; j < 2; j++) {
+            init_flow(p.pool, &flow, "a", 1);
+
+            if (changes[i].direction == OUT) {
+                add(&p, &flow, IN, NULL, "srt://:9000");
+            }
+
+            add(&p, &flow, changes[i].direction,
+                (changes[i].direction == OUT) ? "x" : NULL,
+                j ? changes[i].to : changes[i].from);
+
+            if (ngx_mc_def_write(&p, &flow) != NGX_OK
+                || ngx_mc_def_read(&p, &read[j], &flow.text) != NGX_OK)
+            {
+                ok(0, "%s: %s", changes[i].to, p.err);
+                exit(1);
+            }
+        }
+
+        changed = ngx_mc_def_changed(&p,
+                      (changes[i].direction == OUT) ? read[0].outputs.elts
+                                                    : read[0].sources.elts,
+                      (changes[i].direction == OUT) ? read[1].outputs.elts
+                                                    : read[1].sources.elts,
+                      names, sizeof(names));
+
+        is_num(changed, changes[i].changed, "%s to %s", changes[i].from,
+               changes[i].to);
+        is_c(names, changes[i].names, "is about");
+
+        ngx_destroy_pool(p.pool);
+    }
+}
+
+
 /*
  * Flows: each line is "flow NAME", "in WORDS" or "out NAME WORDS"; lines are
  * numbered from 1, as in the messages that are expected.
@@ -1115,6 +1667,43 @@ static struct {
       "in srt://:9002 backup\nout x srt://h:1\n",
       "[emerg] flow \"a\" has a backup source in nginx.conf:3 already in "
       "nginx.conf:4\n", "a" },
+
+    { "listening RTMP",
+      "flow a\nin rtmp:///live/a\nin rtmp:///live/b backup\n"
+      "out x rtmp:///live/c\nout y rtmp:///live2/a allow=10.0.0.0/8\n"
+      "out z rtmp://h/live/a\nout z rtmps://h/live/a backup\n"
+      "flow b\nin rtmp:///live2/b\nout x rtp://h:5004\n",
+      "[warn] anyone may receive from output \"x\" of flow \"a\", it has no "
+      "\"allow\" in nginx.conf:4\n", "a b" },
+
+    { "one RTMP stream twice",
+      "flow a\nin rtmp:///live/a\nin rtmp:///live/a backup\n"
+      "out x rtmp:///live/b allow=::1\nout x rtmp:///live/a allow=::1 backup\n"
+      "flow b\nin rtmp:///live/b\nout x rtmp:///live2/b allow=::1\n"
+      "flow c\nin rtmp:///live/c\nout x rtmp:///live2/b allow=::1 off\n",
+      "[emerg] the RTMP stream of the backup source of flow \"a\", in "
+      "application \"live\", is taken by the primary source of flow \"a\" in "
+      "nginx.conf:2; use another name in nginx.conf:3\n"
+      "[emerg] the RTMP stream of the backup destination of output \"x\" of "
+      "flow \"a\", in application \"live\", is taken by the primary source of "
+      "flow \"a\" in nginx.conf:2; use another name in nginx.conf:5\n"
+      "[emerg] the RTMP stream of the primary source of flow \"b\", in "
+      "application \"live\", is taken by the output \"x\" of flow \"a\" in "
+      "nginx.conf:4; use another name in nginx.conf:7\n"
+      "[emerg] the RTMP stream of the output \"x\" of flow \"c\", in "
+      "application \"live2\", is taken by the output \"x\" of flow \"b\" in "
+      "nginx.conf:8; use another name in nginx.conf:11\n",
+      "a b c" },
+
+    { "RTMP and its backup of another protocol",
+      "flow a\nin rtmp:///live/a\nin srt://:9000 backup\n"
+      "out x rtmp://h/live/a\nout x srt://h:9000 backup\n"
+      "out y rtp://h:5004 rtp=keep\n",
+      "[emerg] \"rtp=keep\" of output \"y\" of flow \"a\" has nothing to keep, "
+      "as the source is \"rtmp://\"; use \"rtp=new\" in nginx.conf:6\n"
+      "[emerg] the backup destination of output \"x\" of flow \"a\" must be "
+      "\"rtmp://\" like the primary one in nginx.conf:4 in nginx.conf:5\n",
+      "a" },
 
     { "no outputs",
       "flow a\nin srt://:9000\n",
@@ -1539,6 +2128,20 @@ test_no_memory(void)
         }
 
         shim_fail_alloc(0);
+        init_flow(p.pool, &flow, "a", 1);
+        def = ngx_array_push(&flow.sources);
+        shim_fail_alloc(n + 1);
+
+        if (parse_words(&p, def, IN, "rtmps://h/live/?a key=b description=c")
+            != NGX_OK
+            || ngx_mc_def_check_flows(p.cf, &array) != NGX_CONF_OK
+            || ngx_mc_def_write(&p, &flow) != NGX_OK
+            || (text = flow.text, ngx_mc_def_read(&p, &copy, &text)) != NGX_OK)
+        {
+            failed++;
+        }
+
+        shim_fail_alloc(0);
         ngx_destroy_pool(p.pool);
     }
 
@@ -1553,6 +2156,10 @@ main(void)
     test_mistakes();
     test_warnings();
     test_secret_files();
+    test_certificates();
+    test_rtmp();
+    test_pace();
+    test_changed();
     test_lines();
     test_flow_text();
     test_bad_text();
