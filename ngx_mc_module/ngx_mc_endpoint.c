@@ -131,12 +131,12 @@ ngx_mc_endpoint_claim(ngx_mc_endpoint_t *ep)
         ep->stat->disconnections += ngx_max(ep->stat->npeers, 1);
     }
 
-    ngx_mc_endpoint_stat_reset(ep->stat);
-
     if (ep->stat->protocol != ep->def->protocol) {
         ngx_memzero(&ep->stat->u, sizeof(ep->stat->u));
         ep->stat->protocol = ep->def->protocol;
     }
+
+    ngx_mc_endpoint_stat_reset(ep->stat);
 }
 
 

@@ -921,6 +921,15 @@ ngx_mc_endpoint_stat_reset(ngx_mc_endpoint_stat_t *st)
     st->peer[0] = '\0';
     st->last_error[0] = '\0';
     st->bitrate = 0;
+    st->ntracks = 0;
+
+    if (st->protocol == NGX_MC_RTMP) {
+        st->u.rtmp.chunk_size = -1;
+        st->u.rtmp.queue = -1;
+        st->u.rtmp.video_codec_id = -1;
+        st->u.rtmp.audio_codec_id = -1;
+        st->u.rtmp.has_metadata = 0;
+    }
 
     ngx_mc_endpoint_stat_end(st);
 

@@ -21,7 +21,11 @@
  * in init_module, where nobody else does), the owner of a flow writes, and
  * anybody reads.  No lock: each block has one writer; a counter is a word
  * that its writer raises in place; what has to be seen as a whole stands
- * behind a sequence number, odd while it is being written.
+ * behind a sequence number, odd while it is being written.  That is an
+ * endpoint's state, its errors, addresses and times, the list of its peers,
+ * its tracks, and of RTMP all that is no counter: whoever writes these does so
+ * between ngx_mc_endpoint_stat_begin() and _end(), which do not nest, and
+ * briefly, for readers wait.
  *
  * The zone is mapped once, before the first worker is forked: pointers into
  * it hold in every process of one master.
@@ -57,6 +61,11 @@
 #define NGX_MC_CHOICE_AUTO       0
 #define NGX_MC_CHOICE_PRIMARY    1
 #define NGX_MC_CHOICE_BACKUP     2
+
+
+/* last_error of an output that is open and has nothing to send, for the source
+   has no track that it could carry, begins with it */
+#define NGX_MC_UNPLAYABLE        "nothing playable"
 
 
 #define NGX_MC_STATE_STOPPED     0
@@ -185,7 +194,8 @@ struct ngx_mc_endpoint_stat_s {
 
     uint64_t                bitrate;           /* bit/s, last second */
 
-    /* whole only when seen with the same even number before and after */
+    /* what follows, and u.rtmp but for its counters, is whole only when seen
+       with the same even number before and after */
     ngx_atomic_t            sequence;
 
     uint32_t                state;             /* NGX_MC_STATE_* */

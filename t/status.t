@@ -51,7 +51,9 @@ END
 
 # types; "?" may be null
 
-my %is = (
+my %is;
+
+%is = (
     s => sub { !ref $_[0] && B::svref_2object(\$_[0])->FLAGS & B::SVf_POK },
     n => sub { !ref $_[0] && !(B::svref_2object(\$_[0])->FLAGS & B::SVf_POK)
                && $_[0] >= 0 },
@@ -61,6 +63,7 @@ my %is = (
     t => sub { !ref $_[0]
                && $_[0] =~ /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ },
     a => sub { ref $_[0] eq 'ARRAY' },
+    c => sub { $is{i}->($_[0]) || $is{s}->($_[0]) && length $_[0] == 4 },
     o => sub { ref $_[0] eq 'HASH' },
     r => sub { $_[0] =~ /^[\d.e-]+$/ && $_[0] >= 0 && $_[0] <= 1 },
 );
@@ -100,7 +103,24 @@ my %ts = (sync_losses => 'i', sync_byte_errors => 'i',
 
 my %peer = (id => 'i', address => 's', streamid => '?s', connected_at => 't',
             bitrate => 'i', bytes => 'i', packets => 'i',
-            dropped_packets => 'i', srt => 'o');
+            dropped_packets => 'i');
+
+my %rtmp = (frames => 'i', dropped_frames => 'i', chunk_size => '?i',
+            queue => '?i', video_codec_id => '?c', audio_codec_id => '?c',
+            metadata => '?o');
+
+my %metadata = (width => '?i', height => '?i', frame_rate => '?n',
+                video_bitrate => '?i', audio_bitrate => '?i',
+                sample_rate => '?i', channels => '?i', encoder => '?s');
+
+my %track = (pid => '?i', type => 's', codec => '?s', bitrate => 'i',
+             frame_rate => '?n', language => '?s');
+
+my %track_of = (
+    video => { width => '?i', height => '?i', profile => '?i', level => '?i' },
+    audio => { sample_rate => '?i', channels => '?i' },
+    data => {},
+);
 
 my @wrong;
 
@@ -148,17 +168,25 @@ sub check_all {
             my $where = "$id: $e->{name} $e->{pipeline}";
 
             check($where, $e, %endpoint, tracks => 'a',
-                  $source ? (ts => 'o', exceeded_packets => 'i')
+                  $source ? (ts => $e->{protocol} eq 'rtmp' ? '?o' : 'o',
+                             exceeded_packets => 'i')
                           : (peers => 'a', state_by => 's'),
-                  $e->{protocol} =~ /^(srt|rtp)$/ ? ($1 => 'o') : ());
+                  $e->{protocol} =~ /^(srt|rtp|rtmp)$/ ? ($1 => 'o') : ());
 
             check("$where: srt", $e->{srt}, %srt) if $e->{srt};
             check("$where: rtp", $e->{rtp}, %rtp) if $e->{rtp};
-            check("$where: ts", $e->{ts}, %ts) if $source;
+            check("$where: rtmp", $e->{rtmp}, %rtmp) if $e->{rtmp};
+            check("$where: metadata", $e->{rtmp}{metadata}, %metadata)
+                if $e->{rtmp} && $e->{rtmp}{metadata};
+            check("$where: ts", $e->{ts}, %ts) if $e->{ts};
+
+            check("$where: a track", $_, %track,
+                  %{ $track_of{$_->{type}} || {} }) for @{ $e->{tracks} };
 
             for my $p (@{ $e->{peers} || [] }) {
-                check("$where: a peer", $p, %peer);
-                check("$where: srt of a peer", $p->{srt}, %srt);
+                check("$where: a peer", $p, %peer,
+                      $e->{protocol} eq 'srt' ? (srt => 'o') : ());
+                check("$where: srt of a peer", $p->{srt}, %srt) if $p->{srt};
             }
         }
     }

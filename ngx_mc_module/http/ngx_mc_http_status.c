@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include <nginx.h>
 #include <ngx_mc_http.h>
+#include <ngx_mc_http_status.h>
 
 
 /* fits the definition of a usual flow and the records of its endpoints */
@@ -17,8 +18,6 @@
 /* receivers written in one step */
 #define NGX_MC_STATUS_PEERS  16
 
-#define NGX_MC_REASON_LEN    512
-
 
 typedef enum {
     NGX_MC_STATUS_BEGIN = 0,
@@ -26,42 +25,6 @@ typedef enum {
     NGX_MC_STATUS_ENDPOINT,
     NGX_MC_STATUS_PEER
 } ngx_mc_status_stage_e;
-
-
-/* higher is better, as in the metrics */
-
-typedef enum {
-    NGX_MC_HEALTH_NONE = -1,
-    NGX_MC_HEALTH_DOWN = 0,
-    NGX_MC_HEALTH_DEGRADED,
-    NGX_MC_HEALTH_OK
-} ngx_mc_health_e;
-
-
-/* ms that a source may take to deliver once it is connected */
-#define NGX_MC_STATUS_SILENT  3000
-
-
-/* how an endpoint stands, as health sees it */
-
-typedef enum {
-    NGX_MC_VERDICT_FINE = 0,
-    NGX_MC_VERDICT_UNSEEN,             /* a backup source that never came */
-    NGX_MC_VERDICT_WAITING,            /* a source */
-    NGX_MC_VERDICT_SILENT,             /* a source, connected */
-    NGX_MC_VERDICT_FEW_PEERS,
-    NGX_MC_VERDICT_CONNECTING,
-    NGX_MC_VERDICT_STOPPED             /* and should not be */
-} ngx_mc_verdict_e;
-
-
-typedef struct {
-    ngx_mc_endpoint_def_t   *def;
-    ngx_mc_verdict_e         verdict;
-    ngx_uint_t               off;              /* is not to run */
-    ngx_uint_t               by_operator;      /* who says so */
-    ngx_mc_endpoint_stat_t   stat;             /* a copy */
-} ngx_mc_status_endpoint_t;
 
 
 typedef struct {
@@ -98,33 +61,17 @@ static void ngx_mc_status_reload(ngx_mc_json_t *json);
 static ngx_mc_flow_entry_t *ngx_mc_status_next(ngx_mc_status_t *st);
 static ngx_int_t ngx_mc_status_read(ngx_mc_http_answer_t *a,
     ngx_mc_flow_entry_t *entry);
-static ngx_mc_verdict_e ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep);
 static void ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     ngx_mc_flow_entry_t *entry);
 static void ngx_mc_status_by(ngx_mc_json_t *json, ngx_uint_t by_operator);
-static ngx_mc_health_e ngx_mc_status_health(ngx_mc_status_t *st,
-    ngx_mc_health_e *pipelines);
-static void ngx_mc_status_health_name(ngx_mc_json_t *json,
-    ngx_mc_health_e health);
-static void ngx_mc_status_reasons(ngx_mc_json_t *json, ngx_mc_status_t *st,
-    ngx_mc_health_e health, ngx_mc_health_e *pipelines);
 static void ngx_mc_status_endpoint(ngx_mc_json_t *json, ngx_mc_status_t *st);
 static void ngx_mc_status_allow(ngx_mc_json_t *json,
     ngx_mc_endpoint_def_t *def);
 static void ngx_mc_status_cidr(ngx_mc_json_t *json, ngx_cidr_t *cidr);
 static ngx_uint_t ngx_mc_status_bits(u_char *mask, size_t len);
-static void ngx_mc_status_srt(ngx_mc_json_t *json, ngx_mc_srt_stat_t *srt,
-    ngx_uint_t connected);
-static void ngx_mc_status_rtp(ngx_mc_json_t *json, ngx_mc_rtp_stat_t *rtp,
-    ngx_uint_t connected);
-static void ngx_mc_status_ts(ngx_mc_json_t *json, ngx_mc_ts_counters_t *ts);
 static ngx_int_t ngx_mc_status_peers(ngx_mc_status_t *st, ngx_log_t *log);
-static void ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer);
-static void ngx_mc_status_str(ngx_mc_json_t *json, ngx_str_t *s);
-static void ngx_mc_status_known(ngx_mc_json_t *json, ngx_uint_t known,
-    int64_t n);
-static void ngx_mc_status_gauge(ngx_mc_json_t *json, ngx_uint_t known,
-    double x);
+static void ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer,
+    ngx_uint_t protocol);
 
 
 static ngx_str_t  ngx_mc_status_states[] = {
@@ -337,7 +284,8 @@ ngx_mc_status_step(ngx_mc_http_answer_t *a)
     default: /* NGX_MC_STATUS_PEER */
 
         for (i = 0; i < NGX_MC_STATUS_PEERS && st->peer < st->npeers; i++) {
-            ngx_mc_status_peer(json, &st->peers[st->peer++]);
+            ngx_mc_status_peer(json, &st->peers[st->peer++],
+                               st->endpoints[st->n].def->protocol);
         }
 
         if (st->peer < st->npeers) {
@@ -609,6 +557,21 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
             ep->stat.state = NGX_MC_STATE_STOPPED;
         }
 
+        if (ep->stat.protocol != (uint32_t) ep->def->protocol) {
+
+            /* a reload has changed it, and the owner has yet to see that */
+
+            ngx_memzero(&ep->stat.u, sizeof(ep->stat.u));
+            ep->stat.ntracks = 0;
+        }
+
+        if (ep->stat.state != NGX_MC_STATE_CONNECTED
+            && (ep->def->direction == NGX_MC_INPUT
+                || ep->stat.state != NGX_MC_STATE_WAITING))
+        {
+            ep->stat.ntracks = 0;
+        }
+
         if (ep->stat.state == NGX_MC_STATE_STOPPED) {
             ep->stat.bitrate = 0;
             ep->stat.connected_at = 0;
@@ -617,64 +580,10 @@ ngx_mc_status_read(ngx_mc_http_answer_t *a, ngx_mc_flow_entry_t *entry)
             ep->stat.npeers = 0;
         }
 
-        ep->verdict = ngx_mc_status_verdict(ep);
+        ep->verdict = ngx_mc_health_verdict(ep);
     }
 
     return NGX_OK;
-}
-
-
-static ngx_mc_verdict_e
-ngx_mc_status_verdict(ngx_mc_status_endpoint_t *ep)
-{
-    ngx_mc_endpoint_def_t  *def;
-
-    def = ep->def;
-
-    if (ep->off) {
-        return NGX_MC_VERDICT_FINE;
-    }
-
-    switch (ep->stat.state) {
-
-    case NGX_MC_STATE_STOPPED:
-        return NGX_MC_VERDICT_STOPPED;
-
-    case NGX_MC_STATE_CONNECTING:
-        return NGX_MC_VERDICT_CONNECTING;
-
-    case NGX_MC_STATE_WAITING:
-
-        if (def->direction == NGX_MC_INPUT) {
-            return (def->pipeline == NGX_MC_BACKUP
-                    && ep->stat.connections == 0)
-                   ? NGX_MC_VERDICT_UNSEEN : NGX_MC_VERDICT_WAITING;
-        }
-
-        break;
-
-    case NGX_MC_STATE_CONNECTED:
-
-        /* bitrate is of the last full second */
-
-        if (def->direction == NGX_MC_INPUT
-            && ep->stat.bitrate == 0
-            && ngx_mc_epoch_ms() - ep->stat.connected_at
-               > NGX_MC_STATUS_SILENT)
-        {
-            return NGX_MC_VERDICT_SILENT;
-        }
-
-        break;
-    }
-
-    if (def->direction == NGX_MC_OUTPUT && def->params.min_peers > 0
-        && (ngx_int_t) ep->stat.npeers < def->params.min_peers)
-    {
-        return NGX_MC_VERDICT_FEW_PEERS;
-    }
-
-    return NGX_MC_VERDICT_FINE;
 }
 
 
@@ -730,17 +639,19 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
     }
 
     if (active) {
-        health = ngx_mc_status_health(st, pipelines);
+        health = ngx_mc_health_flow(st->endpoints, st->nendpoints, st->choice,
+                                    pipelines);
     }
 
     ngx_mc_json_key(json, "health");
-    ngx_mc_status_health_name(json, health);
+    ngx_mc_health_name(json, health);
 
     ngx_mc_json_key(json, "reasons");
     ngx_mc_json_open(json, '[');
 
     if (health != NGX_MC_HEALTH_NONE && health != NGX_MC_HEALTH_OK) {
-        ngx_mc_status_reasons(json, st, health, pipelines);
+        ngx_mc_health_reasons(json, st->endpoints, st->nendpoints, health,
+                              pipelines);
     }
 
     ngx_mc_json_close(json, ']');
@@ -753,7 +664,7 @@ ngx_mc_status_flow(ngx_mc_json_t *json, ngx_mc_status_t *st,
                          ngx_mc_pipeline_names[i].len);
         ngx_mc_json_open(json, '{');
         ngx_mc_json_key(json, "health");
-        ngx_mc_status_health_name(json, pipelines[i]);
+        ngx_mc_health_name(json, pipelines[i]);
         ngx_mc_json_close(json, '}');
     }
 
@@ -803,187 +714,6 @@ ngx_mc_status_by(ngx_mc_json_t *json, ngx_uint_t by_operator)
 
     } else {
         ngx_mc_json_raw(json, "\"config\"", 8);
-    }
-}
-
-
-/*
- * Without failover each pipeline is on its own, unless an operator has chosen
- * one source for both.  The flow is down when each of them is that has
- * outputs; a backup source that was never there counts for its own pipeline
- * only, as long as there is another.
- */
-
-static ngx_mc_health_e
-ngx_mc_status_health(ngx_mc_status_t *st, ngx_mc_health_e *pipelines)
-{
-    ngx_uint_t                 i, p, bad;
-    ngx_uint_t                 outputs[NGX_MC_PIPELINES];
-    ngx_uint_t                 trouble[NGX_MC_PIPELINES];
-    ngx_mc_health_e            worst, best;
-    ngx_mc_status_endpoint_t  *ep, *source[NGX_MC_PIPELINES];
-
-    for (p = 0; p < NGX_MC_PIPELINES; p++) {
-        source[p] = NULL;
-        outputs[p] = 0;
-        trouble[p] = 0;
-    }
-
-    bad = 0;
-
-    for (i = 0; i < st->nendpoints; i++) {
-        ep = &st->endpoints[i];
-        p = ep->def->pipeline;
-
-        if (ep->off) {
-            continue;
-        }
-
-        if (ep->verdict > NGX_MC_VERDICT_UNSEEN) {
-            bad++;
-            trouble[p]++;
-        }
-
-        if (ep->def->direction == NGX_MC_INPUT) {
-            source[p] = ep;
-
-        } else {
-            outputs[p]++;
-        }
-    }
-
-    if (st->choice != NGX_MC_CHOICE_AUTO) {
-        p = (st->choice == NGX_MC_CHOICE_BACKUP) ? NGX_MC_BACKUP
-                                                 : NGX_MC_PRIMARY;
-
-        source[NGX_MC_PRIMARY] = source[p];
-        source[NGX_MC_BACKUP] = source[p];
-    }
-
-    worst = NGX_MC_HEALTH_OK;
-    best = NGX_MC_HEALTH_NONE;
-
-    for (p = 0; p < NGX_MC_PIPELINES; p++) {
-
-        if (source[p] == NULL || outputs[p] == 0) {
-            pipelines[p] = NGX_MC_HEALTH_NONE;
-            continue;
-        }
-
-        if (source[p]->stat.state != NGX_MC_STATE_CONNECTED
-            || source[p]->verdict == NGX_MC_VERDICT_SILENT)
-        {
-            pipelines[p] = NGX_MC_HEALTH_DOWN;
-
-        } else if (trouble[p]) {
-            pipelines[p] = NGX_MC_HEALTH_DEGRADED;
-
-        } else {
-            pipelines[p] = NGX_MC_HEALTH_OK;
-        }
-
-        if (source[p]->verdict == NGX_MC_VERDICT_UNSEEN
-            && best != NGX_MC_HEALTH_NONE)
-        {
-            continue;
-        }
-
-        worst = ngx_min(worst, pipelines[p]);
-        best = ngx_max(best, pipelines[p]);
-    }
-
-    if (best == NGX_MC_HEALTH_NONE || best == NGX_MC_HEALTH_DOWN) {
-        return best;
-    }
-
-    return (worst == NGX_MC_HEALTH_OK && bad == 0) ? NGX_MC_HEALTH_OK
-                                                   : NGX_MC_HEALTH_DEGRADED;
-}
-
-
-static void
-ngx_mc_status_health_name(ngx_mc_json_t *json, ngx_mc_health_e health)
-{
-    switch (health) {
-
-    case NGX_MC_HEALTH_OK:
-        ngx_mc_json_raw(json, "\"ok\"", 4);
-        break;
-
-    case NGX_MC_HEALTH_DEGRADED:
-        ngx_mc_json_raw(json, "\"degraded\"", 10);
-        break;
-
-    case NGX_MC_HEALTH_DOWN:
-        ngx_mc_json_raw(json, "\"down\"", 6);
-        break;
-
-    default: /* NGX_MC_HEALTH_NONE */
-        ngx_mc_json_null(json);
-        break;
-    }
-}
-
-
-static void
-ngx_mc_status_reasons(ngx_mc_json_t *json, ngx_mc_status_t *st,
-    ngx_mc_health_e health, ngx_mc_health_e *pipelines)
-{
-    u_char                    *p, *last, text[NGX_MC_REASON_LEN];
-    ngx_uint_t                 i;
-    ngx_mc_status_endpoint_t  *ep;
-
-    for (i = 0; i < st->nendpoints; i++) {
-        ep = &st->endpoints[i];
-
-        if (ep->verdict == NGX_MC_VERDICT_FINE) {
-            continue;
-        }
-
-        if (ep->verdict == NGX_MC_VERDICT_UNSEEN
-            && (health != NGX_MC_HEALTH_DOWN
-                || pipelines[ep->def->pipeline] != NGX_MC_HEALTH_DOWN))
-        {
-            continue;
-        }
-
-        last = text + NGX_MC_REASON_LEN;
-
-        p = ngx_slprintf(text, last, "%s \"%V\" (%V) ",
-                         ep->def->direction == NGX_MC_INPUT ? "source"
-                                                            : "output",
-                         &ep->def->name,
-                         &ngx_mc_pipeline_names[ep->def->pipeline]);
-
-        switch (ep->verdict) {
-
-        case NGX_MC_VERDICT_STOPPED:
-            p = ngx_slprintf(p, last, "is not running");
-            break;
-
-        case NGX_MC_VERDICT_CONNECTING:
-            p = ngx_slprintf(p, last, "is connecting");
-            break;
-
-        case NGX_MC_VERDICT_SILENT:
-            p = ngx_slprintf(p, last, "is connected, but no data arrives");
-            break;
-
-        case NGX_MC_VERDICT_FEW_PEERS:
-            p = ngx_slprintf(p, last, "has %uD of at least %i receivers",
-                             ep->stat.npeers, ep->def->params.min_peers);
-            break;
-
-        default: /* NGX_MC_VERDICT_WAITING, _UNSEEN */
-            p = ngx_slprintf(p, last, "is waiting");
-            break;
-        }
-
-        if (ep->stat.last_error[0]) {
-            p = ngx_slprintf(p, last, ": %s", ep->stat.last_error);
-        }
-
-        ngx_mc_json_string(json, text, p - text);
     }
 }
 
@@ -1094,21 +824,33 @@ ngx_mc_status_endpoint(ngx_mc_json_t *json, ngx_mc_status_t *st)
         }
 
         ngx_mc_json_key(json, "srt");
-        ngx_mc_status_srt(json, &stat->u.srt, connected);
+        ngx_mc_media_srt(json, &stat->u.srt, connected);
 
     } else if (def->protocol == NGX_MC_RTP) {
         ngx_mc_json_key(json, "rtp");
-        ngx_mc_status_rtp(json, &stat->u.rtp,
+        ngx_mc_media_rtp(json, &stat->u.rtp,
                           connected && def->direction == NGX_MC_INPUT);
+
+    } else if (def->protocol == NGX_MC_RTMP) {
+        ngx_mc_json_key(json, "rtmp");
+        ngx_mc_media_rtmp(json, &stat->u.rtmp, connected);
     }
 
     if (def->direction == NGX_MC_INPUT) {
         ngx_mc_json_key(json, "ts");
-        ngx_mc_status_ts(json, &stat->ts);
+
+        if (def->protocol == NGX_MC_RTMP) {
+            ngx_mc_json_null(json);
+
+        } else {
+            ngx_mc_media_ts(json, &stat->ts);
+        }
     }
 
     ngx_mc_json_key(json, "tracks");
-    ngx_mc_json_raw(json, "[]", 2);
+    ngx_mc_json_open(json, '[');
+    ngx_mc_media_tracks(json, stat);
+    ngx_mc_json_close(json, ']');
 
     if (def->direction == NGX_MC_OUTPUT) {
         ngx_mc_json_key(json, "peers");
@@ -1205,177 +947,6 @@ ngx_mc_status_bits(u_char *mask, size_t len)
 }
 
 
-static void
-ngx_mc_status_srt(ngx_mc_json_t *json, ngx_mc_srt_stat_t *srt,
-    ngx_uint_t connected)
-{
-    u_char      *p, version[NGX_INT64_LEN];
-    uint32_t     v;
-    ngx_uint_t   known;
-
-    ngx_mc_json_open(json, '{');
-
-    ngx_mc_json_key(json, "rtt_ms");
-    ngx_mc_status_gauge(json, connected, srt->rtt_ms);
-
-    ngx_mc_json_key(json, "send_latency_ms");
-    ngx_mc_status_known(json, connected && srt->send_latency_ms >= 0,
-                        srt->send_latency_ms);
-
-    ngx_mc_json_key(json, "recv_latency_ms");
-    ngx_mc_status_known(json, connected && srt->recv_latency_ms >= 0,
-                        srt->recv_latency_ms);
-
-    known = connected && srt->key_length >= 0;
-
-    ngx_mc_json_key(json, "encrypted");
-
-    if (known) {
-        ngx_mc_json_bool(json, srt->key_length > 0);
-
-    } else {
-        ngx_mc_json_null(json);
-    }
-
-    ngx_mc_json_key(json, "key_length");
-    ngx_mc_status_known(json, known, srt->key_length);
-
-    ngx_mc_json_key(json, "peer_version");
-
-    v = srt->peer_version;
-
-    if (connected && v) {
-        p = ngx_sprintf(version, "%uD.%uD.%uD", v >> 16 & 0xff, v >> 8 & 0xff,
-                        v & 0xff);
-        ngx_mc_json_string(json, version, p - version);
-
-    } else {
-        ngx_mc_json_null(json);
-    }
-
-    ngx_mc_json_key(json, "packets");
-    ngx_mc_json_uint(json, srt->packets);
-
-    ngx_mc_json_key(json, "lost_packets");
-    ngx_mc_json_uint(json, srt->lost_packets);
-
-    ngx_mc_json_key(json, "retransmitted_packets");
-    ngx_mc_json_uint(json, srt->retransmitted_packets);
-
-    ngx_mc_json_key(json, "dropped_packets");
-    ngx_mc_json_uint(json, srt->dropped_packets);
-
-    ngx_mc_json_key(json, "belated_packets");
-    ngx_mc_json_uint(json, srt->belated_packets);
-
-    ngx_mc_json_key(json, "loss_ratio");
-    ngx_mc_status_gauge(json, connected, srt->loss_ratio);
-
-    ngx_mc_json_key(json, "retransmit_ratio");
-    ngx_mc_status_gauge(json, connected, srt->retransmit_ratio);
-
-    ngx_mc_json_key(json, "buffer_ms");
-    ngx_mc_status_known(json, connected && srt->buffer_ms >= 0,
-                        srt->buffer_ms);
-
-    ngx_mc_json_close(json, '}');
-}
-
-
-static void
-ngx_mc_status_rtp(ngx_mc_json_t *json, ngx_mc_rtp_stat_t *rtp,
-    ngx_uint_t connected)
-{
-    ngx_mc_rtp_counters_t  *rc;
-
-    rc = &rtp->counters;
-
-    ngx_mc_json_open(json, '{');
-
-    ngx_mc_json_key(json, "packets");
-    ngx_mc_json_uint(json, rc->packets);
-
-    ngx_mc_json_key(json, "lost_packets");
-    ngx_mc_json_uint(json, rc->lost_packets);
-
-    ngx_mc_json_key(json, "recovered_packets");
-    ngx_mc_json_uint(json, rc->recovered_packets);
-
-    ngx_mc_json_key(json, "unrecovered_packets");
-    ngx_mc_json_uint(json, rc->unrecovered_packets);
-
-    ngx_mc_json_key(json, "reordered_packets");
-    ngx_mc_json_uint(json, rc->reordered_packets);
-
-    ngx_mc_json_key(json, "duplicate_packets");
-    ngx_mc_json_uint(json, rc->duplicate_packets);
-
-    ngx_mc_json_key(json, "jitter_ms");
-    ngx_mc_status_gauge(json, connected, rtp->jitter_ms);
-
-    /* nothing measures these yet */
-
-    ngx_mc_json_key(json, "fec_packets");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "fec_recovered_packets");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_close(json, '}');
-}
-
-
-static void
-ngx_mc_status_ts(ngx_mc_json_t *json, ngx_mc_ts_counters_t *ts)
-{
-    ngx_mc_json_open(json, '{');
-
-    ngx_mc_json_key(json, "sync_losses");
-    ngx_mc_json_uint(json, ts->sync_losses);
-
-    ngx_mc_json_key(json, "sync_byte_errors");
-    ngx_mc_json_uint(json, ts->sync_byte_errors);
-
-    ngx_mc_json_key(json, "pat_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "continuity_errors");
-    ngx_mc_json_uint(json, ts->continuity_errors);
-
-    ngx_mc_json_key(json, "pmt_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pid_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "transport_errors");
-    ngx_mc_json_uint(json, ts->transport_errors);
-
-    ngx_mc_json_key(json, "crc_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pcr_repetition_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pcr_discontinuity_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pcr_accuracy_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pts_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "cat_errors");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_key(json, "pcr_jitter_us");
-    ngx_mc_json_null(json);
-
-    ngx_mc_json_close(json, '}');
-}
-
-
 /* copies of the receivers of the endpoint that is being written */
 
 static ngx_int_t
@@ -1417,7 +988,8 @@ ngx_mc_status_peers(ngx_mc_status_t *st, ngx_log_t *log)
 
 
 static void
-ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer)
+ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer,
+    ngx_uint_t protocol)
 {
     peer->address[NGX_MC_ADDR_LEN - 1] = '\0';
     peer->streamid[NGX_MC_STREAMID_LEN - 1] = '\0';
@@ -1448,14 +1020,16 @@ ngx_mc_status_peer(ngx_mc_json_t *json, ngx_mc_peer_stat_t *peer)
     ngx_mc_json_key(json, "dropped_packets");
     ngx_mc_json_uint(json, peer->dropped_packets);
 
-    ngx_mc_json_key(json, "srt");
-    ngx_mc_status_srt(json, &peer->srt, 1);
+    if (protocol == NGX_MC_SRT) {
+        ngx_mc_json_key(json, "srt");
+        ngx_mc_media_srt(json, &peer->srt, 1);
+    }
 
     ngx_mc_json_close(json, '}');
 }
 
 
-static void
+void
 ngx_mc_status_str(ngx_mc_json_t *json, ngx_str_t *s)
 {
     if (s->len == 0) {
@@ -1467,7 +1041,7 @@ ngx_mc_status_str(ngx_mc_json_t *json, ngx_str_t *s)
 }
 
 
-static void
+void
 ngx_mc_status_known(ngx_mc_json_t *json, ngx_uint_t known, int64_t n)
 {
     if (!known || n < 0) {
@@ -1479,7 +1053,7 @@ ngx_mc_status_known(ngx_mc_json_t *json, ngx_uint_t known, int64_t n)
 }
 
 
-static void
+void
 ngx_mc_status_gauge(ngx_mc_json_t *json, ngx_uint_t known, double x)
 {
     if (!known) {

@@ -373,7 +373,7 @@ ngx_mc_rtmp_listening(u_char *flow, size_t flow_len, ngx_uint_t direction,
          q != ngx_queue_sentinel(&ngx_mc_rtmp_opened);
          q = ngx_queue_next(q))
     {
-        ep = ngx_queue_data(q, ngx_mc_rtmp_open_t, queue)->ep;
+        ep = (ngx_queue_data(q, ngx_mc_rtmp_open_t, queue))->ep;
 
         if (ep->def->direction == direction
             && ep->def->pipeline == pipeline
