@@ -15,6 +15,7 @@
 
 
 static void *ngx_mc_rtmp_create_conf(ngx_cycle_t *cycle);
+static char *ngx_mc_rtmp_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_mc_rtmp_init_process(ngx_cycle_t *cycle);
 static void ngx_mc_rtmp_exit_process(ngx_cycle_t *cycle);
 static ngx_rtmp_conf_ctx_t *ngx_mc_rtmp_conf(ngx_cycle_t *cycle);
@@ -38,8 +39,6 @@ static ngx_int_t ngx_mc_rtmp_close_stream(ngx_rtmp_session_t *s,
     ngx_rtmp_close_stream_t *v);
 static ngx_int_t ngx_mc_rtmp_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in);
-static ngx_int_t ngx_mc_rtmp_handshaken(ngx_rtmp_session_t *s,
-    ngx_rtmp_header_t *h, ngx_chain_t *in);
 static ngx_int_t ngx_mc_rtmp_disconnected(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
 static void ngx_mc_rtmp_gone(ngx_rtmp_session_t *s);
@@ -72,7 +71,7 @@ ngx_mc_endpoint_type_t  ngx_mc_rtmp_type = {
 static ngx_core_module_t  ngx_mc_rtmp_module_ctx = {
     ngx_string("mc_rtmp"),
     ngx_mc_rtmp_create_conf,
-    NULL
+    ngx_mc_rtmp_init_conf
 };
 
 
@@ -138,6 +137,13 @@ ngx_mc_rtmp_create_conf(ngx_cycle_t *cycle)
 
     /* anything but NULL: there is nothing to configure */
     return cycle;
+}
+
+
+static char *
+ngx_mc_rtmp_init_conf(ngx_cycle_t *cycle, void *conf)
+{
+    return ngx_mc_rtmp_client_init_conf(cycle);
 }
 
 
@@ -458,7 +464,6 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
            passes the rest on to its codec module */
         { NGX_RTMP_MSG_AMF_META, ngx_mc_rtmp_av },
 
-        { NGX_RTMP_HANDSHAKE_DONE, ngx_mc_rtmp_handshaken },
         { NGX_RTMP_DISCONNECT, ngx_mc_rtmp_disconnected }
     };
 
@@ -497,10 +502,6 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 
     ngx_mc_rtmp_next_close_stream = ngx_rtmp_close_stream;
     ngx_rtmp_close_stream = ngx_mc_rtmp_close_stream;
-
-    if (ngx_mc_rtmp_client_conf(cf) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     return ngx_mc_rtmp_play_conf(cf);
 }
@@ -579,9 +580,6 @@ ngx_mc_rtmp_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h, ngx_chain_t *in)
 
     if (ctx->role == NGX_MC_RTMP_PUBLISHER) {
         ngx_mc_rtmp_publish_av(s, h, in);
-
-    } else if (ctx->role == NGX_MC_RTMP_CLIENT) {
-        ngx_mc_rtmp_client_av(s, h, in);
     }
 
     return NGX_OK;
@@ -589,34 +587,9 @@ ngx_mc_rtmp_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h, ngx_chain_t *in)
 
 
 static ngx_int_t
-ngx_mc_rtmp_handshaken(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
-    ngx_chain_t *in)
-{
-    ngx_mc_rtmp_ctx_t  *ctx;
-
-    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
-
-    if (ctx == NULL || ctx->data == NULL || ctx->role != NGX_MC_RTMP_CLIENT) {
-        return NGX_OK;
-    }
-
-    return ngx_mc_rtmp_client_handshaken(s);
-}
-
-
-static ngx_int_t
 ngx_mc_rtmp_disconnected(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
-    ngx_mc_rtmp_ctx_t  *ctx;
-
-    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
-
-    if (ctx && ctx->data && ctx->role == NGX_MC_RTMP_CLIENT) {
-        ngx_mc_rtmp_client_gone(s);
-        return NGX_OK;
-    }
-
     ngx_mc_rtmp_gone(s);
 
     return NGX_OK;

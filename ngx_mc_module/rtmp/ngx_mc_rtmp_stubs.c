@@ -6,10 +6,6 @@ W void ngx_mc_rtmp_client_close(ngx_mc_endpoint_t *ep) {}
 W void ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *f) {}
 W void ngx_mc_rtmp_client_second(ngx_mc_endpoint_t *ep) {}
 W void ngx_mc_rtmp_client_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def, ngx_uint_t c) { ep->def = def; }
-W void ngx_mc_rtmp_client_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h, ngx_chain_t *in) {}
-W ngx_int_t ngx_mc_rtmp_client_handshaken(ngx_rtmp_session_t *s) { return NGX_OK; }
-W void ngx_mc_rtmp_client_gone(ngx_rtmp_session_t *s) {}
-W ngx_int_t ngx_mc_rtmp_client_conf(ngx_conf_t *cf) { return NGX_OK; }
 W ngx_int_t ngx_mc_rtmp_output_init(ngx_mc_endpoint_t *ep) { ep->data = ep; return NGX_OK; }
 W void ngx_mc_rtmp_output_open(ngx_mc_endpoint_t *ep) { ngx_mc_endpoint_waiting(ep); }
 W void ngx_mc_rtmp_output_close(ngx_mc_endpoint_t *ep) {}
