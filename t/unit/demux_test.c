@@ -542,6 +542,7 @@ test_units(void)
 static void
 test_fields(void)
 {
+    int64_t   base;
     unsigned  i;
 
     start();
@@ -569,8 +570,28 @@ test_fields(void)
 
     is_num(nvideo(), 4, "two fields are a frame");
 
+    aud();
+    slice(3, 0, 4, FIELD, 40);
+    video(5 * 3600, 5 * 3600, 0);
+    ngx_mc_ts_demux_flush(dm);
+    is_num(nvideo(), 4, "one is not given out alone");
+    ngx_mc_ts_demux_reset(dm);
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, VIDEO, av, 2);
+    nseen = 0;
+
     for (i = 0; i < 4; i++) {
-        is_num(vdts(i), i * 3600, "time of frame %u", i);
+        unit(i, (i ? 0 : IDR) | FIELD, 40);
+        slice(3, 0, i, FIELD | BOTTOM, 20);
+        video(i * 3600, i * 3600, 0);
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 4, "after a reset");
+
+    for (i = 0; i < 4; i++) {
+        is_num(vdts(i) - vdts(0), i * 3600, "time of frame %u", i);
         is_num(V(i)->len, 8u + V(i)->data[3]
                + V(i)->data[7 + V(i)->data[3]], "both fields in frame %u", i);
     }
@@ -579,6 +600,7 @@ test_fields(void)
 
     /* a field is lost: those that follow pair as before */
 
+    base = vdts(0);
     nseen = 0;
 
     for (i = 4; i < 8; i++) {
@@ -596,8 +618,8 @@ test_fields(void)
     /* nor the one before it, whose end may be among what was lost */
 
     is_num(nvideo(), 2, "without the frame whose field was lost");
-    is_num(vdts(0), 6 * 3600, "after it");
-    is_num(vdts(1), 7 * 3600, "and the next");
+    is_num(vdts(0) - base, 6 * 3600, "after it");
+    is_num(vdts(1) - base, 7 * 3600, "and the next");
 }
 
 
@@ -991,6 +1013,10 @@ test_psi(void)
     is_num(last_unsupported, NGX_MC_CODEC_MP2, "which is told");
     is_num(nunsupported, 1, "once");
     is_num(naudio(), 0, "and is not given out");
+    stream_pmt(PMT, 1, 1, AUDIO, two, 3);
+    is_num(ngx_mc_ts_demux_tracks(dm)[1].pid, 0x102,
+           "nor tried again with the next PMT");
+    is_num(nunsupported, 1, "nor told of again");
 }
 
 
