@@ -19,7 +19,8 @@
 /* room for what is assembled, at first */
 #define NGX_MC_TS_BUFFER       (64 * 1024)
 
-/* 90 kHz: what a DTS is off at most; and if the PCR told of a new time base */
+/* 90 kHz: what a DTS is off at most; and if the PCR told of a new time base,
+   or the DTS went back */
 #define NGX_MC_TS_JUMP         (10 * 90000)
 #define NGX_MC_TS_JUMP_TOLD    (90000 / 2)
 
@@ -1229,8 +1230,12 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
     if (es->line >= 0) {
         delta = ngx_mc_ts_diff(dts, es->raw);
 
-        if (ngx_mc_ts_es_near(dm, es, delta, es->jump ? NGX_MC_TS_JUMP_TOLD
-                                                      : NGX_MC_TS_JUMP))
+        /* in one time base a DTS does not go back */
+
+        if (delta >= - NGX_MC_TS_JUMP_TOLD
+            && ngx_mc_ts_es_near(dm, es, delta,
+                                 es->jump ? NGX_MC_TS_JUMP_TOLD
+                                          : NGX_MC_TS_JUMP))
         {
             raw = es->raw + delta;
             goto done;

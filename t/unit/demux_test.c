@@ -716,7 +716,7 @@ static void
 test_time(void)
 {
     int64_t      t, worst, last[2];
-    unsigned     i, d;
+    unsigned     i, d, n;
 
     /* 33 bits end, for video before audio */
 
@@ -787,10 +787,37 @@ test_time(void)
     ok(V(10)->f.discontinuity && A(10)->f.discontinuity, "marked");
     is_num(nvideo(), 20, "no frame lost");
 
+    /* a file that is read again and again */
+
+    for (n = 0; n < 3; n++) {
+        nseen = 0;
+
+        for (i = 0; i < 50; i++) {
+            t = 126000 + (int64_t) i * 3600;
+            unit(i, (i % 25) ? 0 : IDR, 30);
+            video(t, t, 0);
+            adts(3, 2, 30);
+            audio(t + 1800);
+        }
+
+        for (i = 1; i < nvideo(); i++) {
+            if (vdts(i) - vdts(i - 1) < 1 || vdts(i) - vdts(i - 1) > 7200
+                || adts_of(i) - adts_of(i - 1) < 1)
+            {
+                break;
+            }
+        }
+
+        ok(i >= 49, "a loop: time goes on");
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+    is_num(adts_of(49) - vdts(nvideo() - 1), 1800, "and in sync");
+
     /* reset, a second later */
 
     origin += 1000000;
-    last[0] = vdts(19);
+    last[0] = vdts(nvideo() - 1);
     ngx_mc_ts_demux_reset(dm);
     nseen = 0;
     is_c(ngx_mc_ts_demux_problem(dm), "no PAT", "after reset");
