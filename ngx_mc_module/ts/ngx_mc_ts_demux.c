@@ -48,6 +48,7 @@ static void ngx_mc_ts_demux_program(ngx_mc_ts_demux_t *dm, ngx_uint_t i);
 static void ngx_mc_ts_demux_next(ngx_mc_ts_demux_t *dm);
 static void ngx_mc_ts_demux_select(ngx_mc_ts_demux_t *dm);
 static ngx_uint_t ngx_mc_ts_demux_playable(ngx_mc_psi_stream_t *st);
+static ngx_uint_t ngx_mc_ts_demux_sections(ngx_mc_psi_stream_t *st);
 static void ngx_mc_ts_demux_track(ngx_mc_ts_demux_t *dm, ngx_uint_t i,
     ngx_mc_psi_stream_t *st);
 static void ngx_mc_ts_demux_tell(ngx_mc_ts_demux_t *dm,
@@ -583,7 +584,7 @@ ngx_mc_ts_demux_tell(ngx_mc_ts_demux_t *dm, ngx_mc_psi_pmt_t *pmt)
     for (i = 0; i < pmt->nstreams; i++) {
         st = &pmt->streams[i];
 
-        if (ngx_mc_ts_demux_playable(st)) {
+        if (ngx_mc_ts_demux_playable(st) || ngx_mc_ts_demux_sections(st)) {
             continue;
         }
 
@@ -631,6 +632,21 @@ ngx_mc_ts_demux_playable(ngx_mc_psi_stream_t *st)
     default:
         return 0;
     }
+}
+
+
+/* sections of private data and of DSM-CC are no track: Table 2-34 */
+
+static ngx_uint_t
+ngx_mc_ts_demux_sections(ngx_mc_psi_stream_t *st)
+{
+    if (st->codec != NGX_MC_CODEC_NONE) {
+        return 0;
+    }
+
+    return st->stream_type == 0x05 || st->stream_type == 0x14
+           || (st->stream_type >= 0x0a && st->stream_type <= 0x0e)
+           || (st->stream_type >= 0x16 && st->stream_type <= 0x19);
 }
 
 

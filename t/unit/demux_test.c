@@ -1117,6 +1117,167 @@ test_config(void)
 }
 
 
+/* x265, 64x48 */
+
+static const u_char  hevc_vps[] = {
+    0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00,
+    0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0x95, 0x94, 0x09
+};
+
+static const u_char  hevc_sps[] = {
+    0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00,
+    0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0xa0, 0x20, 0x83, 0x16, 0x59, 0x59,
+    0x52, 0x93, 0x0b, 0xc0, 0x5a, 0x02, 0x00, 0x00, 0x03, 0x00, 0x02, 0x00,
+    0x00, 0x03, 0x00, 0x32, 0x10
+};
+
+static const u_char  hevc_pps[] = {
+    0x44, 0x01, 0xc0, 0x71, 0x81, 0x12
+};
+
+
+static void
+hevc_nal(const u_char *data, size_t len)
+{
+    memcpy(es + es_len, "\0\0\1", 3);
+    memcpy(es + es_len + 3, data, len);
+    es_len += 3 + len;
+}
+
+
+static void
+hevc_unit(unsigned type, unsigned first, unsigned fill)
+{
+    u_char  n[200];
+
+    memset(n, 0x5a, sizeof(n));
+
+    if (first) {
+        hevc_nal((u_char *) "\x46\x01\x50", 3);
+
+        if (type == 19) {
+            hevc_nal(hevc_vps, sizeof(hevc_vps));
+            hevc_nal(hevc_sps, sizeof(hevc_sps));
+            hevc_nal(hevc_pps, sizeof(hevc_pps));
+        }
+
+        hevc_nal((u_char *) "\x4e\x01\x04\x01\x42\x80", 6);
+    }
+
+    n[0] = type << 1;
+    n[1] = 1;
+    n[2] = first ? 0xaf : 0x2f;
+
+    hevc_nal(n, fill);
+    hevc_nal((u_char *) "\x4c\x01\xff\xff\x80", 5);
+}
+
+
+static void
+test_hevc(void)
+{
+    unsigned      i;
+    stream_es_t   one_es;
+
+    start_with(-1, "");
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = 0x24;
+    one_es.pid = VIDEO;
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, VIDEO, &one_es, 1);
+
+    for (i = 0; i < 4; i++) {
+        hevc_unit(i ? 1 : 19, 1, 60);
+        hevc_unit(i ? 1 : 19, 0, 40);
+
+        if (i == 2) {
+            hevc_unit(1, 1, 60);
+        }
+
+        video(i * 7200 + 3600, i * 7200, 0);
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 5, "HEVC");
+    is_num(count(NGX_MC_FRAME_VIDEO, 1), 1, "its configuration");
+    is_num(seen[1].f.codec, NGX_MC_CODEC_HEVC, "its codec");
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].info.width, 64, "its width");
+    ok(V(0)->f.key && !V(1)->f.key, "a key frame");
+    is_num(V(0)->len, 4 + 6 + 4 + 60 + 4 + 40, "SEI and slices, no more");
+    is_num(vdts(2), 14400, "dts");
+    is_num(vdts(4), 21600, "dts of the last");
+    ok(vdts(3) > 14400 && vdts(3) < 21600, "two in a PES packet");
+}
+
+
+static void
+test_latm(void)
+{
+    unsigned      i, n, len;
+    stream_es_t   one_es;
+
+    start_with(-1, "");
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = 0x11;
+    one_es.pid = AUDIO;
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, AUDIO, &one_es, 1);
+
+    for (i = 0; i < 4; i++) {
+
+        /* useSameStreamMux, StreamMuxConfig */
+
+        u(1, i & 1);
+
+        if (!(i & 1)) {
+            u(1, 0);
+            u(1, 1);
+            u(6, 0);
+            u(4, 0);
+            u(3, 0);
+            u(5, 2);
+            u(4, 3);
+            u(4, 2);
+            u(3, 0);
+            u(3, 0);
+            u(8, 0xff);
+            u(1, 0);
+            u(1, 0);
+        }
+
+        /* PayloadLengthInfo, PayloadMux */
+
+        u(8, 20);
+
+        for (n = 0; n < 20; n++) {
+            u(8, n + i);
+        }
+
+        stop();
+        len = nbits / 8;
+        nbits = 0;
+
+        es[es_len++] = 0x56;
+        es[es_len++] = 0xe0 | len >> 8;
+        es[es_len++] = len;
+        memcpy(es + es_len, bits, len);
+        es_len += len;
+
+        if (i & 1) {
+            audio(i / 2 * 3840);
+        }
+    }
+
+    is_num(naudio(), 4, "LATM");
+    is_num(count(NGX_MC_FRAME_AUDIO, 1), 1, "its configuration");
+    is_num(seen[1].data[0] << 8 | seen[1].data[1], 0x1190, "is AAC LC");
+    is_num(adts_of(3), 5760, "its time");
+    is_num(A(3)->len, 20, "its length");
+    is_num(A(3)->data[19], 22, "its bytes");
+}
+
+
 static void
 test_memory(void)
 {
@@ -1175,6 +1336,8 @@ main(void)
     test_time();
     test_psi();
     test_config();
+    test_hevc();
+    test_latm();
     test_memory();
 
     ngx_mc_ts_demux_free(dm);
