@@ -1047,6 +1047,111 @@ test_psi(void)
 }
 
 
+/* a PMT of one H.264 stream */
+
+static size_t
+pmt_section(u_char *s, unsigned program, unsigned pid)
+{
+    memset(s, 0, 64);
+    pmt_init(s);
+    pmt_set_program(s, program);
+    psi_set_version(s, 0);
+    psi_set_current(s);
+    pmt_set_pcrpid(s, pid);
+    pmt_set_desclength(s, 0);
+    pmtn_init(s + PMT_HEADER_SIZE);
+    pmtn_set_streamtype(s + PMT_HEADER_SIZE, 0x1b);
+    pmtn_set_pid(s + PMT_HEADER_SIZE, pid);
+    pmtn_set_desclength(s + PMT_HEADER_SIZE, 0);
+    pmt_set_length(s, 5);
+    psi_set_crc(s);
+
+    return PMT_HEADER_SIZE + 5 + 4;
+}
+
+
+static size_t
+pat_section(u_char *s, unsigned n, unsigned last, unsigned program,
+    unsigned pid)
+{
+    memset(s, 0, 64);
+    pat_init(s);
+    pat_set_tsid(s, 1);
+    psi_set_version(s, 5);
+    psi_set_current(s);
+    psi_set_section(s, n);
+    psi_set_lastsection(s, last);
+    patn_init(s + PAT_HEADER_SIZE);
+    patn_set_program(s + PAT_HEADER_SIZE, program);
+    patn_set_pid(s + PAT_HEADER_SIZE, pid);
+    pat_set_length(s, 4);
+    psi_set_crc(s);
+
+    return PAT_HEADER_SIZE + 4 + 4;
+}
+
+
+static void
+test_sections(void)
+{
+    u_char  s[256];
+    size_t  n;
+
+    /* a PAT of two sections in packets of their own, the second one first */
+
+    start_with(2, "");
+
+    memset(s, 0xff, sizeof(s));
+    s[0] = 0;
+    (void) pat_section(s + 1, 1, 1, 2, PMT);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    is_c(ngx_mc_ts_demux_problem(dm), "no PAT", "half of a PAT");
+
+    (void) pat_section(s + 1, 0, 1, 1, 0x1001);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    (void) pat_section(s + 1, 1, 1, 2, PMT);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    is_c(ngx_mc_ts_demux_problem(dm), "no PMT of programme 2", "all of it");
+
+    /* two sections in a packet, the second goes on in the next, where a
+       third one begins */
+
+    memset(s, 0xff, sizeof(s));
+    s[0] = 150;
+    n = 1 + 150 + pmt_section(s + 151, 1, 0x200);
+    memset(s + n, 0xff, 184 - n);
+    {
+        u_char  two[64];
+
+        (void) pmt_section(two, 2, VIDEO);
+        memcpy(s + n, two, 184 - n);
+        (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+        is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, 0, "not yet");
+
+        memset(s + 1, 0xff, sizeof(s) - 1);
+        s[0] = 21 - (184 - n);
+        memcpy(s + 1, two + (184 - n), s[0]);
+        (void) pmt_section(s + 1 + s[0], 1, 0x201);
+        memset(s + 1 + s[0] + 21, 0xff, 100);
+        (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+    }
+
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, VIDEO, "over two packets");
+
+    /* a bit is wrong: nothing changes */
+
+    n = 1 + pmt_section(s + 1, 2, 0x300);
+    s[0] = 0;
+    s[n - 6] ^= 1;
+    memset(s + n, 0xff, 184 - n);
+    (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, VIDEO, "CRC_32");
+}
+
+
 static void
 test_config(void)
 {
@@ -1335,6 +1440,7 @@ main(void)
     test_loss();
     test_time();
     test_psi();
+    test_sections();
     test_config();
     test_hevc();
     test_latm();
