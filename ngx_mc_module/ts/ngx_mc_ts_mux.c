@@ -423,13 +423,6 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
     track = &mx->tracks[frame->type == NGX_MC_FRAME_VIDEO ? NGX_MC_TS_MUX_V
                                                           : NGX_MC_TS_MUX_A];
 
-    if (!frame->discontinuity) {
-
-        /* what is marked after this is another one */
-
-        track->marked = 0;
-    }
-
     if (frame->config) {
 
         if (ngx_mc_ts_mux_config(mx, track, frame) != NGX_OK) {
@@ -437,6 +430,13 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         }
 
         return;
+    }
+
+    if (!frame->discontinuity) {
+
+        /* what is marked after this is another one */
+
+        track->marked = 0;
     }
 
     if (frame->len == frame->header) {
@@ -1546,7 +1546,10 @@ ngx_mc_ts_mux_schedule(ngx_mc_ts_mux_t *mx, ngx_mc_ts_mux_track_t *track,
             }
         }
 
-        if (psi) {
+        if (psi && (pes->pcr || !beside)) {
+
+            /* audio waits longer: tables there would come after newer ones */
+
             ngx_mc_ts_mux_psi(mx, 0);
         }
 
