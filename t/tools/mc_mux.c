@@ -172,7 +172,7 @@ main(int argc, char **argv)
         now = ngx_max(now, (dts - first - burst) * 1000
                            + (dts - first) * ppm / 1000);
 
-        for ( /* void */ ; rate && tick < now; tick += MC_MUX_TICK) {
+        for ( /* void */ ; tick < now; tick += MC_MUX_TICK) {
             ngx_mc_ts_mux_tick(mx, tick);
         }
 
@@ -195,7 +195,7 @@ main(int argc, char **argv)
         p += 15 + len;
     }
 
-    for (len = 0; rate && len < 1500; len++, tick += MC_MUX_TICK) {
+    for (len = 0; rate && len < 1500 + (size_t) burst; len++, tick += MC_MUX_TICK) {
         ngx_mc_ts_mux_tick(mx, tick);
     }
 
