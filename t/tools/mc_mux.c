@@ -195,7 +195,8 @@ main(int argc, char **argv)
         p += 15 + len;
     }
 
-    for (len = 0; rate && len < 1500 + (size_t) burst; len++, tick += MC_MUX_TICK) {
+    for (now += (1500 + burst) * 1000; rate && tick < now; tick += MC_MUX_TICK)
+    {
         ngx_mc_ts_mux_tick(mx, tick);
     }
 

@@ -575,7 +575,7 @@ test_basic(void)
         if (pes->key) {
             keys++;
             bad += memcmp(es[0] + pes->at + 6, "\0\0\0\1\x67", 5) != 0;
-            bad += memcmp(es[0] + pes->at + 6 + 4 + 25, "\0\0\0\1\x68", 5) != 0;
+            bad += memcmp(es[0] + pes->at + 6 + 29, "\0\0\0\1\x68", 5) != 0;
         }
 
         k++;
