@@ -59,6 +59,11 @@
 /* many servers refuse what is larger */
 #define NGX_MC_RTMP_USUAL_MAX     (1024 * 1024)
 
+/* room for a count of references, that keeps what follows aligned; buffers that
+   nginx-rtmp may take for answers of its own */
+#define NGX_MC_RTMP_REF           16
+#define NGX_MC_RTMP_SPARE         4
+
 #define NGX_MC_RTMP_STREAMS       64
 #define NGX_MC_RTMP_IOV           64
 #define NGX_MC_RTMP_GATHER        16384
@@ -244,6 +249,8 @@ static void ngx_mc_rtmp_client_headers(ngx_mc_rtmp_client_t *cl);
 static ngx_int_t ngx_mc_rtmp_client_media(ngx_mc_rtmp_client_t *cl,
     ngx_mc_frame_t *frame, uint32_t timestamp);
 static ngx_uint_t ngx_mc_rtmp_client_queue(ngx_mc_rtmp_conn_t *conn);
+static ngx_int_t ngx_mc_rtmp_client_spare(ngx_mc_rtmp_conn_t *conn,
+    ngx_uint_t n);
 static ngx_int_t ngx_mc_rtmp_client_enqueue(ngx_mc_rtmp_conn_t *conn,
     ngx_rtmp_header_t *h, ngx_rtmp_header_t *lh, ngx_str_t *prefix,
     u_char *data, size_t len);
@@ -699,6 +706,11 @@ ngx_mc_rtmp_client_begin(ngx_mc_rtmp_client_t *cl)
     s->relay = 1;
     ngx_rtmp_set_ctx(s, conn, ngx_mc_rtmp_hooks_module);
 
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE) != NGX_OK) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED, "no memory");
+        return;
+    }
+
     conn->busy = 1;
     ngx_rtmp_client_handshake(s, 0);
     conn->busy = 0;
@@ -905,6 +917,11 @@ ngx_mc_rtmp_client_read(ngx_event_t *rev)
     if (c->close) {
         *ngx_snprintf(conn->reason, NGX_MC_RTMP_REASON - 1,
                       "the worker is leaving") = '\0';
+        ngx_rtmp_finalize_session(c->data);
+        return;
+    }
+
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE) != NGX_OK) {
         ngx_rtmp_finalize_session(c->data);
         return;
     }
@@ -2149,6 +2166,55 @@ ngx_mc_rtmp_client_queue(ngx_mc_rtmp_conn_t *conn)
 }
 
 
+/*
+ * nginx-rtmp takes buffers from a list of free ones, and makes others in memory
+ * that is not aligned for what is in it.  It never has to: there are "n" for
+ * it, or NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_mc_rtmp_client_spare(ngx_mc_rtmp_conn_t *conn, ngx_uint_t n)
+{
+    u_char                    *p;
+    size_t                     size;
+    ngx_chain_t               *l;
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    cscf = &conn->srv_conf;
+
+    for (l = cscf->free; l && n; l = l->next) {
+        n--;
+    }
+
+    size = NGX_MC_RTMP_CHUNK + NGX_RTMP_MAX_CHUNK_HEADER;
+
+    while (n--) {
+
+        p = ngx_palloc(cscf->pool, NGX_MC_RTMP_REF + sizeof(ngx_chain_t)
+                                   + sizeof(ngx_buf_t) + size);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        /* the count of references is right before the link */
+
+        l = (ngx_chain_t *) (p + NGX_MC_RTMP_REF);
+        p = (u_char *) l + sizeof(ngx_chain_t);
+
+        l->buf = (ngx_buf_t *) p;
+        ngx_memzero(l->buf, sizeof(ngx_buf_t));
+
+        l->buf->start = p + sizeof(ngx_buf_t);
+        l->buf->end = l->buf->start + size;
+
+        l->next = cscf->free;
+        cscf->free = l;
+    }
+
+    return NGX_OK;
+}
+
+
 /* "lh": of the last message on this chunk stream; csid 0: none */
 
 static ngx_int_t
@@ -2180,6 +2246,13 @@ ngx_mc_rtmp_client_enqueue(ngx_mc_rtmp_conn_t *conn, ngx_rtmp_header_t *h,
         in[0].buf = &b[0];
         in[0].next = &in[1];
         len += prefix->len;
+    }
+
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE
+                                       + len / NGX_MC_RTMP_CHUNK)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     out = ngx_rtmp_append_shared_bufs(cscf, NULL, prefix ? &in[0] : &in[1]);
