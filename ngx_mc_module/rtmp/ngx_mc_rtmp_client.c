@@ -1040,8 +1040,8 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 
         } else if (conn->largest > NGX_MC_RTMP_USUAL_MAX) {
             *ngx_snprintf(buf, sizeof(buf) - 1, "the server closed the "
-                          "connection, after a message of %uD bytes, which it "
-                          "may not take", conn->largest) = '\0';
+                          "connection after a message of %uD bytes, "
+                          "maybe too large", conn->largest) = '\0';
             why = buf;
 
         } else {
