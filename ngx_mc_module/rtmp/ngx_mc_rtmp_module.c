@@ -372,14 +372,16 @@ ngx_mc_endpoint_t *
 ngx_mc_rtmp_listening(u_char *flow, size_t flow_len, ngx_uint_t direction,
     ngx_uint_t pipeline, u_char *name, size_t name_len)
 {
-    ngx_queue_t        *q;
-    ngx_mc_endpoint_t  *ep;
+    ngx_queue_t         *q;
+    ngx_mc_endpoint_t   *ep;
+    ngx_mc_rtmp_open_t  *open;
 
     for (q = ngx_queue_head(&ngx_mc_rtmp_opened);
          q != ngx_queue_sentinel(&ngx_mc_rtmp_opened);
          q = ngx_queue_next(q))
     {
-        ep = (ngx_queue_data(q, ngx_mc_rtmp_open_t, queue))->ep;
+        open = ngx_queue_data(q, ngx_mc_rtmp_open_t, queue);
+        ep = open->ep;
 
         if (ep->def->direction == direction
             && ep->def->pipeline == pipeline

@@ -5,6 +5,7 @@
 
 
 #include <ngx_mc_rtmp.h>
+#include <ngx_mc_flv.h>
 
 
 /*
@@ -189,8 +190,7 @@ ngx_mc_rtmp_source_frame(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
     switch (frame->type) {
 
     case NGX_MC_FRAME_META:
-        (void) ngx_mc_flv_metadata_read(frame->tag, frame->len,
-                                        &st->metadata);
+        ngx_mc_flv_metadata_read(frame->tag, frame->len, &st->metadata);
         st->has_metadata = 1;
         break;
 

@@ -1,0 +1,1165 @@
+
+/*
+ * Copyright (C) the ngx_mc_module authors
+ */
+
+
+#include <ngx_mc_rtmp.h>
+#include <ngx_rtmp_live_module.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+
+/*
+ * Publishers, in the process that nginx-rtmp has accepted them in.
+ *
+ * Who may publish is decided here, by the definitions of the current
+ * generation; whether nobody else does, by the owner of the flow, over a link.
+ * Until it has answered, "publish" is not passed on to nginx-rtmp, so that
+ * encoders hear a plain yes or no.  A session then stays while its flow moves
+ * or is opened anew: it looks for the owner again, and gives it the decoder
+ * configuration and what follows from the next key frame on.
+ */
+
+
+/* ms */
+#define NGX_MC_RTMP_RETRY      50
+#define NGX_MC_RTMP_SECOND     1000
+
+/* how long an encoder waits for an owner of the flow */
+#define NGX_MC_RTMP_PATIENCE   10000
+
+/* a session that was refused: time to read why */
+#define NGX_MC_RTMP_LINGER     500
+
+/* another stream begins where timestamps jump by more, ms */
+#define NGX_MC_RTMP_JUMP       10000
+
+#define NGX_MC_RTMP_KEY_LEN    512
+
+/* kept from one message to the next */
+#define NGX_MC_RTMP_BUFFER     (1024 * 1024)
+
+
+typedef struct {
+    ngx_queue_t              queue;
+    ngx_rtmp_session_t      *session;
+    ngx_rtmp_publish_pt      next;
+    ngx_rtmp_publish_t      *v;                /* until it is passed on */
+
+    ngx_mc_rtmp_link_t      *link;             /* NULL: to be opened */
+    ngx_event_t              timer;
+    ngx_msec_t               lost;             /* since when there is none */
+
+    uint32_t                 generation;       /* that let it publish */
+    ngx_str_t                app;
+    ngx_str_t                stream;
+    ngx_str_t                flow;             /* and which source of it */
+    ngx_str_t                name;
+    ngx_uint_t               pipeline;
+    u_char                   peer[NGX_MC_ADDR_LEN];
+    u_char                   key[SHA256_DIGEST_LENGTH];
+
+    int64_t                  began;            /* us */
+    int64_t                  connected_at;     /* ms, 0: a new connection */
+
+    int64_t                  last;             /* ms, newest timestamp */
+    ngx_mc_frame_headers_t   headers;
+    ngx_uint_t               chunk_size;       /* that the owner knows */
+    uint64_t                 told;             /* codecs, as bits */
+
+    unsigned                 refused:1;        /* lingers */
+    unsigned                 has_key:1;
+    unsigned                 accepted:1;       /* once */
+    unsigned                 opened:1;         /* the link is */
+    unsigned                 timed:1;          /* "last" is set */
+    unsigned                 discontinuity:1;
+    unsigned                 video:1;          /* there is any */
+    unsigned                 wait_key:1;
+} ngx_mc_rtmp_publisher_t;
+
+
+static ngx_mc_rtmp_publisher_t *ngx_mc_rtmp_publish_create(
+    ngx_rtmp_session_t *s);
+static ngx_int_t ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name, ngx_uint_t *reason, const char **why);
+static ngx_int_t ngx_mc_rtmp_publish_is(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name);
+static ngx_int_t ngx_mc_rtmp_publish_set(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name);
+static ngx_int_t ngx_mc_rtmp_publish_refuse(ngx_rtmp_session_t *s, char *code,
+    ngx_str_t *name, const char *why);
+static void ngx_mc_rtmp_publish_end(ngx_mc_rtmp_publisher_t *p, char *code,
+    const char *why);
+static void ngx_mc_rtmp_publish_timer(ngx_event_t *ev);
+static ngx_int_t ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p);
+static void ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p);
+static void ngx_mc_rtmp_publish_opened(void *data);
+static ngx_int_t ngx_mc_rtmp_publish_pass(ngx_mc_rtmp_publisher_t *p);
+static void ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code,
+    u_char *why);
+static void ngx_mc_rtmp_publish_header(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_frame_t *header);
+static u_char *ngx_mc_rtmp_publish_whole(ngx_chain_t *in, size_t *len);
+static int64_t ngx_mc_rtmp_publish_time(ngx_mc_rtmp_publisher_t *p,
+    ngx_uint_t type, uint32_t timestamp, ngx_uint_t clock);
+static ngx_int_t ngx_mc_rtmp_publish_byte(ngx_chain_t **cl, u_char **p,
+    u_char **byte);
+static void ngx_mc_rtmp_publish_args(ngx_rtmp_session_t *s, u_char *args);
+static void ngx_mc_rtmp_publish_hash(u_char *key, size_t len, u_char *hash);
+
+
+static ngx_mc_rtmp_link_handlers_t  ngx_mc_rtmp_publish_handlers = {
+    NULL,
+    ngx_mc_rtmp_publish_closed,
+    ngx_mc_rtmp_publish_opened
+};
+
+
+static ngx_queue_t          ngx_mc_rtmp_publishers = {
+    &ngx_mc_rtmp_publishers, &ngx_mc_rtmp_publishers
+};
+
+/* what the message that is being handled has as key */
+
+static ngx_rtmp_session_t  *ngx_mc_rtmp_key_session;
+static u_char               ngx_mc_rtmp_key_hash[SHA256_DIGEST_LENGTH];
+
+static u_char              *ngx_mc_rtmp_buffer;
+static size_t               ngx_mc_rtmp_buffer_size;
+
+
+ngx_int_t
+ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
+    ngx_rtmp_publish_pt next)
+{
+    size_t                    n;
+    ngx_str_t                 stream, peer;
+    ngx_uint_t                reason;
+    const char               *why;
+    ngx_mc_rtmp_ctx_t        *ctx;
+    ngx_mc_rtmp_name_t       *name;
+    ngx_mc_rtmp_publisher_t  *p;
+    u_char                    text[NGX_MC_ADDR_LEN];
+
+    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+
+    stream.data = v->name;
+    stream.len = ngx_strlen(v->name);
+
+    /* a proxy tells the address alone to nginx-rtmp */
+
+    n = ngx_sock_ntop(s->connection->sockaddr, s->connection->socklen, text,
+                      NGX_MC_ADDR_LEN - 1,
+                      ngx_inet_get_port(s->connection->sockaddr) != 0);
+    peer.data = text;
+    peer.len = n;
+
+    if (ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT)) {
+
+        /* one session, one stream */
+
+        if (ctx && ctx->data) {
+            return NGX_ERROR;
+        }
+
+        ngx_mc_rtmp_publish_args(s, v->args);
+
+    } else {
+        ngx_mc_rtmp_key_session = NULL;
+    }
+
+    name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_INPUT);
+
+    if (name == NULL) {
+
+        name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_OUTPUT);
+
+        if (name) {
+            ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_BUSY, &peer,
+                                      "a publisher of this output's name");
+            return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
+                                              &stream,
+                                              "is for players only");
+        }
+
+        name = ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT);
+
+        if (name == NULL) {
+            return NGX_DECLINED;
+        }
+
+        ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_STREAMID, &peer,
+                                  "no source has the name \"%V\"", &stream);
+        return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
+                                          &stream, "is not known");
+    }
+
+    p = ngx_mc_rtmp_publish_create(s);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p->peer, text, n);
+    p->peer[n] = '\0';
+
+    if (ngx_mc_rtmp_key_session == s) {
+        ngx_memcpy(p->key, ngx_mc_rtmp_key_hash, SHA256_DIGEST_LENGTH);
+        p->has_key = 1;
+    }
+
+    ngx_mc_rtmp_key_session = NULL;
+
+    if (ngx_mc_rtmp_publish_check(p, name, &reason, &why) != NGX_OK) {
+
+        if (reason < NGX_MC_REJECTED_N) {
+            ngx_mc_rtmp_link_rejected(name, reason, &peer, "%s", why);
+        }
+
+        ngx_mc_rtmp_publish_gone(s);
+        return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.Denied",
+                                          &stream, why);
+    }
+
+    p->v = ngx_palloc(s->connection->pool, sizeof(ngx_rtmp_publish_t));
+    if (p->v == NULL) {
+        return NGX_ERROR;
+    }
+
+    *p->v = *v;
+    p->next = next;
+    p->began = ngx_mc_now();
+
+    p->app.len = s->app.len;
+    p->app.data = ngx_pstrdup(s->connection->pool, &s->app);
+    p->stream.len = stream.len;
+    p->stream.data = ngx_pstrdup(s->connection->pool, &stream);
+
+    if (p->app.data == NULL || p->stream.data == NULL
+        || ngx_mc_rtmp_publish_set(p, name) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p->lost = ngx_current_msec;
+
+    ngx_mc_rtmp_publish_connect(p);
+
+    return NGX_OK;
+}
+
+
+static ngx_mc_rtmp_publisher_t *
+ngx_mc_rtmp_publish_create(ngx_rtmp_session_t *s)
+{
+    ngx_mc_rtmp_ctx_t        *ctx;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(s->connection->pool, sizeof(ngx_mc_rtmp_ctx_t));
+        if (ctx == NULL) {
+            return NULL;
+        }
+
+        ngx_rtmp_set_ctx(s, ctx, ngx_mc_rtmp_hooks_module);
+    }
+
+    p = ngx_pcalloc(s->connection->pool, sizeof(ngx_mc_rtmp_publisher_t));
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p->session = s;
+
+    /* not cancelable: it is a timer that keeps an exiting worker alive */
+
+    p->timer.handler = ngx_mc_rtmp_publish_timer;
+    p->timer.data = p;
+    p->timer.log = s->connection->log;
+
+    ctx->role = NGX_MC_RTMP_PUBLISHER;
+    ctx->data = p;
+
+    ngx_queue_insert_tail(&ngx_mc_rtmp_publishers, &p->queue);
+
+    return p;
+}
+
+
+/* may it publish, by this definition */
+
+static ngx_int_t
+ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
+    ngx_uint_t *reason, const char **why)
+{
+    u_char             hash[SHA256_DIGEST_LENGTH];
+    ngx_str_t         *key;
+    ngx_connection_t  *c;
+
+    c = p->session->connection;
+
+    /* behind "listen ... proxy_protocol" it is the address from that */
+
+    if (ngx_mc_access(name->def.params.allow, c->sockaddr) != NGX_OK) {
+        *reason = NGX_MC_REJECTED_ADDRESS;
+        *why = "is not for this address";
+        return NGX_DECLINED;
+    }
+
+    key = &name->def.params.key;
+
+    if (key->len) {
+
+        /* digests: the time does not tell the length either */
+
+        ngx_mc_rtmp_publish_hash(key->data, key->len, hash);
+
+        if (!p->has_key
+            || CRYPTO_memcmp(hash, p->key, SHA256_DIGEST_LENGTH) != 0)
+        {
+            *reason = NGX_MC_REJECTED_KEY;
+            *why = p->has_key ? "has another key" : "needs a key";
+            return NGX_DECLINED;
+        }
+    }
+
+    if (name->stopped || name->def.off) {
+        *reason = NGX_MC_REJECTED_N;
+        *why = "is stopped";
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mc_rtmp_publish_is(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name)
+{
+    return p->pipeline == name->def.pipeline
+           && p->flow.len == name->flow.len
+           && ngx_strncmp(p->flow.data, name->flow.data, p->flow.len) == 0
+           && p->name.len == name->def.name.len
+           && ngx_strncmp(p->name.data, name->def.name.data, p->name.len) == 0;
+}
+
+
+static ngx_int_t
+ngx_mc_rtmp_publish_set(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name)
+{
+    ngx_pool_t  *pool;
+
+    pool = p->session->connection->pool;
+
+    p->generation = ngx_mc_registry->generation;
+    p->pipeline = name->def.pipeline;
+
+    p->flow.len = name->flow.len;
+    p->flow.data = ngx_pstrdup(pool, &name->flow);
+    p->name.len = name->def.name.len;
+    p->name.data = ngx_pstrdup(pool, &name->def.name);
+
+    return (p->flow.data && p->name.data) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* tells why, and leaves the peer some time to read it: closed at once, with
+   something of it unread, the connection would be reset */
+
+static ngx_int_t
+ngx_mc_rtmp_publish_refuse(ngx_rtmp_session_t *s, char *code, ngx_str_t *name,
+    const char *why)
+{
+    u_char                   *last, text[NGX_MC_EVENT_MESSAGE_LEN];
+    ngx_mc_rtmp_publisher_t  *p;
+
+    last = ngx_slprintf(text, text + sizeof(text) - 1, "\"%V\" %s", name, why);
+    *last = '\0';
+
+    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+                  "publisher refused: %s", text);
+
+    if (ngx_rtmp_send_status(s, code, "error", (char *) text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_mc_rtmp_publish_create(s);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p->refused = 1;
+    p->timer.cancelable = 1;
+    ngx_add_timer(&p->timer, NGX_MC_RTMP_LINGER);
+
+    return NGX_OK;
+}
+
+
+/* a publisher that was there: what nginx-rtmp knows of it goes first, another
+   may be about to take its place */
+
+static void
+ngx_mc_rtmp_publish_end(ngx_mc_rtmp_publisher_t *p, char *code,
+    const char *why)
+{
+    ngx_str_t                 stream;
+    ngx_uint_t                accepted;
+    ngx_rtmp_session_t       *s;
+    ngx_rtmp_close_stream_t   v;
+
+    s = p->session;
+    stream = p->stream;
+    accepted = p->accepted;
+
+    ngx_mc_rtmp_publish_gone(s);
+
+    if (s->connection->destroyed) {
+        return;
+    }
+
+    if (accepted) {
+        ngx_memzero(&v, sizeof(ngx_rtmp_close_stream_t));
+        (void) ngx_rtmp_close_stream(s, &v);
+    }
+
+    if (ngx_mc_rtmp_publish_refuse(s, code, &stream, why) != NGX_OK) {
+        ngx_rtmp_finalize_session(s);
+    }
+}
+
+
+void
+ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s)
+{
+    ngx_mc_rtmp_ctx_t        *ctx;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+    p = ctx->data;
+
+    if (p->refused && !s->connection->destroyed) {
+        /* it closes its stream, and lingers on */
+        return;
+    }
+
+    ctx->data = NULL;
+
+    ngx_queue_remove(&p->queue);
+
+    if (p->timer.timer_set) {
+        ngx_del_timer(&p->timer);
+    }
+
+    if (p->link) {
+        ngx_mc_rtmp_link_close(p->link);
+        p->link = NULL;
+    }
+
+    ngx_mc_frame_headers_free(&p->headers);
+}
+
+
+void
+ngx_mc_rtmp_publish_exit(void)
+{
+    ngx_queue_t              *q, *next;
+    ngx_rtmp_session_t       *s;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    for (q = ngx_queue_head(&ngx_mc_rtmp_publishers);
+         q != ngx_queue_sentinel(&ngx_mc_rtmp_publishers);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+
+        p = ngx_queue_data(q, ngx_mc_rtmp_publisher_t, queue);
+        s = p->session;
+
+        if (!p->refused && !s->connection->destroyed) {
+            (void) ngx_rtmp_send_status(s, "NetStream.Unpublish.Success",
+                                        "status", "The server shuts down");
+        }
+
+        ngx_rtmp_finalize_session(s);
+    }
+}
+
+
+static void
+ngx_mc_rtmp_publish_timer(ngx_event_t *ev)
+{
+    ngx_mc_rtmp_publisher_t  *p;
+
+    p = ev->data;
+
+    if (p->session->connection->destroyed) {
+        return;
+    }
+
+    if (p->refused) {
+        ngx_rtmp_finalize_session(p->session);
+        return;
+    }
+
+    if (ngx_exiting
+        && ngx_mc_registry->quit
+        && ngx_mc_registry->quit == ngx_mc_registry->generation)
+    {
+        /* nginx ends, and with it the flow */
+        ngx_mc_rtmp_publish_exit();
+        return;
+    }
+
+    if (p->generation != ngx_mc_registry->generation
+        && ngx_mc_rtmp_publish_review(p) != NGX_OK)
+    {
+        return;
+    }
+
+    if (p->link) {
+
+        if (!p->accepted
+            && ngx_current_msec - p->lost > NGX_MC_RTMP_PATIENCE)
+        {
+            ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied",
+                                    "is not running");
+            return;
+        }
+
+        ngx_add_timer(&p->timer, NGX_MC_RTMP_SECOND);
+        return;
+    }
+
+    if (ngx_current_msec - p->lost > NGX_MC_RTMP_PATIENCE) {
+        ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied",
+                                "is not running");
+        return;
+    }
+
+    ngx_mc_rtmp_publish_connect(p);
+}
+
+
+/* the configuration is another: NGX_DECLINED, it has been ended */
+
+static ngx_int_t
+ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
+{
+    ngx_str_t            peer;
+    ngx_uint_t           reason;
+    const char          *why;
+    ngx_mc_rtmp_name_t  *name;
+
+    name = ngx_mc_rtmp_table_find(&p->app, &p->stream, NGX_MC_INPUT);
+
+    if (name == NULL) {
+        ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied",
+                                "was removed");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_mc_rtmp_publish_check(p, name, &reason, &why) != NGX_OK) {
+
+        if (reason < NGX_MC_REJECTED_N) {
+            peer.data = p->peer;
+            peer.len = ngx_strlen(p->peer);
+            ngx_mc_rtmp_link_rejected(name, reason, &peer, "%s", why);
+        }
+
+        ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied", why);
+        return NGX_DECLINED;
+    }
+
+    if (ngx_mc_rtmp_publish_is(p, name)) {
+        p->generation = ngx_mc_registry->generation;
+        return NGX_OK;
+    }
+
+    /* its name is another flow's now */
+
+    if (p->link) {
+        ngx_mc_rtmp_link_close(p->link);
+        p->link = NULL;
+    }
+
+    p->opened = 0;
+    p->connected_at = 0;
+    p->lost = ngx_current_msec;
+
+    if (ngx_mc_rtmp_publish_set(p, name) != NGX_OK) {
+        ngx_rtmp_finalize_session(p->session);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p)
+{
+    ngx_str_t            peer;
+    ngx_mc_rtmp_name_t  *name;
+
+    name = ngx_mc_rtmp_table_find(&p->app, &p->stream, NGX_MC_INPUT);
+
+    if (name && ngx_mc_rtmp_publish_is(p, name)) {
+
+        peer.data = p->peer;
+        peer.len = ngx_strlen(p->peer);
+
+        p->link = ngx_mc_rtmp_link_open_publisher(name, &peer, p->began,
+                                                  p->connected_at,
+                                                &ngx_mc_rtmp_publish_handlers,
+                                                  p);
+    }
+
+    ngx_add_timer(&p->timer, p->link ? NGX_MC_RTMP_SECOND : NGX_MC_RTMP_RETRY);
+}
+
+
+static void
+ngx_mc_rtmp_publish_opened(void *data)
+{
+    ngx_mc_rtmp_publisher_t  *p = data;
+
+    if (p->session->connection->destroyed) {
+        return;
+    }
+
+    p->opened = 1;
+    p->connected_at = ngx_mc_epoch_ms();
+    p->wait_key = 0;
+
+    p->chunk_size = p->session->in_chunk_size;
+    ngx_mc_rtmp_link_chunk_size(p->link, p->chunk_size);
+
+    ngx_mc_rtmp_publish_header(p, &p->headers.meta);
+    ngx_mc_rtmp_publish_header(p, &p->headers.video);
+    ngx_mc_rtmp_publish_header(p, &p->headers.audio);
+
+    /* pictures that refer to some that the owner has not got */
+    p->wait_key = p->video;
+
+    if (!p->accepted && ngx_mc_rtmp_publish_pass(p) != NGX_OK) {
+        ngx_rtmp_finalize_session(p->session);
+    }
+}
+
+
+static void
+ngx_mc_rtmp_publish_header(ngx_mc_rtmp_publisher_t *p, ngx_mc_frame_t *header)
+{
+    ngx_mc_frame_t  frame;
+
+    if (header->tag == NULL) {
+        return;
+    }
+
+    frame = *header;
+    frame.dts = p->last * 90;
+    frame.pts = frame.dts;
+    frame.origin = ngx_mc_now();
+    frame.discontinuity = 0;
+
+    (void) ngx_mc_rtmp_link_frame(p->link, &frame);
+}
+
+
+/* the flow wants it: on to nginx-rtmp */
+
+static ngx_int_t
+ngx_mc_rtmp_publish_pass(ngx_mc_rtmp_publisher_t *p)
+{
+    ngx_int_t                  rc;
+    ngx_queue_t               *q, *next;
+    ngx_rtmp_session_t        *s;
+    ngx_mc_rtmp_publisher_t   *other;
+    ngx_rtmp_live_app_conf_t  *lacf;
+
+    s = p->session;
+
+    /*
+     * Whom it replaces may be in this process too, and has maybe yet to be
+     * told; the live module would not have two of a name.
+     */
+
+    for (q = ngx_queue_head(&ngx_mc_rtmp_publishers);
+         q != ngx_queue_sentinel(&ngx_mc_rtmp_publishers);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        other = ngx_queue_data(q, ngx_mc_rtmp_publisher_t, queue);
+
+        if (other != p
+            && other->accepted
+            && !other->refused
+            && other->stream.len == p->stream.len
+            && ngx_strncmp(other->stream.data, p->stream.data, p->stream.len)
+               == 0
+            && other->app.len == p->app.len
+            && ngx_strncmp(other->app.data, p->app.data, p->app.len) == 0)
+        {
+            ngx_mc_rtmp_publish_end(other, "NetStream.Publish.BadName",
+                                    "has another publisher now");
+        }
+    }
+
+    p->accepted = 1;
+
+    lacf = ngx_rtmp_get_module_app_conf(s, ngx_rtmp_live_module);
+
+    if (lacf == NULL || !lacf->live) {
+
+        /* nobody else says so */
+
+        if (ngx_rtmp_send_status(s, "NetStream.Publish.Start", "status",
+                                 "Start publishing")
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    rc = p->next(s, p->v);
+
+    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code, u_char *why)
+{
+    ngx_mc_rtmp_publisher_t  *p = data;
+
+    p->link = NULL;
+    p->opened = 0;
+
+    switch (code) {
+
+    case NGX_MC_RTMP_LINK_LOST:
+
+        if (p->accepted) {
+            p->lost = ngx_current_msec;
+        }
+
+        /* a flow that moves takes its connection along */
+
+        if (ngx_strcmp(why, "moving") != 0) {
+            p->connected_at = 0;
+        }
+
+        if (p->timer.timer_set) {
+            ngx_del_timer(&p->timer);
+        }
+
+        ngx_add_timer(&p->timer, NGX_MC_RTMP_RETRY);
+        break;
+
+    case NGX_MC_RTMP_LINK_REFUSED:
+        ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied", (char *) why);
+        break;
+
+    default: /* NGX_MC_RTMP_LINK_BUSY, _REPLACED */
+        ngx_mc_rtmp_publish_end(p, "NetStream.Publish.BadName", (char *) why);
+        break;
+    }
+}
+
+
+void
+ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
+    ngx_chain_t *in)
+{
+    size_t                    len;
+    u_char                   *tag;
+    int64_t                   ms;
+    ngx_int_t                 rc;
+    ngx_mc_frame_t            frame;
+    ngx_mc_rtmp_ctx_t        *ctx;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+    p = ctx->data;
+
+    if (p->refused || s->connection->destroyed) {
+        return;
+    }
+
+    tag = ngx_mc_rtmp_publish_whole(in, &len);
+
+    if (tag == NULL) {
+        return;
+    }
+
+    ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
+
+    ms = ngx_mc_rtmp_publish_time(p, h->type, h->timestamp, 0);
+
+    rc = ngx_mc_flv_parse(&frame, h->type, ms * 90, tag, len);
+
+    if (rc == NGX_ERROR) {
+        if (p->opened) {
+            ngx_mc_rtmp_link_report(p->link, NGX_MC_REPORT_MALFORMED,
+                                    "malformed %s message of %uz bytes",
+                                    (h->type == NGX_MC_FRAME_VIDEO) ? "video"
+                                    : (h->type == NGX_MC_FRAME_AUDIO) ? "audio"
+                                    : "data", len);
+        }
+
+        return;
+    }
+
+    if (rc == NGX_DECLINED) {
+
+        if (p->opened
+            && frame.codec > NGX_MC_CODEC_MP3
+            && !(p->told & ((uint64_t) 1 << frame.codec)))
+        {
+            p->told |= (uint64_t) 1 << frame.codec;
+            ngx_mc_rtmp_link_report(p->link, NGX_MC_REPORT_UNSUPPORTED,
+                                    "%s in %V is left out",
+                                    (h->type == NGX_MC_FRAME_VIDEO) ? "video"
+                                                                    : "audio",
+                                    &ngx_mc_codec_names[frame.codec]);
+        }
+
+        return;
+    }
+
+    frame.origin = ngx_mc_now();
+
+    if (frame.type == NGX_MC_FRAME_META) {
+
+        /* what is before it is for servers only */
+
+        frame.tag += frame.header;
+        frame.len -= frame.header;
+        frame.header = 0;
+
+    } else if (!frame.config && !frame.end) {
+
+        /* some encoders send configurations with a timestamp of 0 */
+
+        (void) ngx_mc_rtmp_publish_time(p, h->type, h->timestamp, 1);
+
+        if (frame.type == NGX_MC_FRAME_VIDEO) {
+            p->video = 1;
+        }
+    }
+
+    if (frame.config || frame.end || frame.type == NGX_MC_FRAME_META) {
+        (void) ngx_mc_frame_headers_set(&p->headers, &frame);
+
+        if (frame.type == NGX_MC_FRAME_VIDEO) {
+            p->video = !frame.end;
+        }
+
+    } else if (p->opened && p->wait_key) {
+
+        if (frame.type != NGX_MC_FRAME_VIDEO || !frame.key) {
+
+            if (p->video) {
+                return;
+            }
+        }
+
+        p->wait_key = 0;
+    }
+
+    if (!p->opened) {
+        return;
+    }
+
+    frame.discontinuity = p->discontinuity;
+    p->discontinuity = 0;
+
+    if (s->in_chunk_size != p->chunk_size) {
+        p->chunk_size = s->in_chunk_size;
+        ngx_mc_rtmp_link_chunk_size(p->link, p->chunk_size);
+    }
+
+    (void) ngx_mc_rtmp_link_frame(p->link, &frame);
+}
+
+
+/* a message in one piece, valid until the next; NULL: empty, or no memory */
+
+static u_char *
+ngx_mc_rtmp_publish_whole(ngx_chain_t *in, size_t *len)
+{
+    size_t        size;
+    u_char       *p;
+    ngx_chain_t  *cl;
+
+    size = 0;
+
+    for (cl = in; cl; cl = cl->next) {
+        size += cl->buf->last - cl->buf->pos;
+    }
+
+    *len = size;
+
+    if (size == 0 || size > NGX_MC_FRAME_MAX) {
+        return NULL;
+    }
+
+    if ((size_t) (in->buf->last - in->buf->pos) == size) {
+        return in->buf->pos;
+    }
+
+    if (size > ngx_mc_rtmp_buffer_size
+        || ngx_mc_rtmp_buffer_size > NGX_MC_RTMP_BUFFER)
+    {
+        if (ngx_mc_rtmp_buffer) {
+            ngx_free(ngx_mc_rtmp_buffer);
+        }
+
+        ngx_mc_rtmp_buffer_size = ngx_max(size, 65536);
+        ngx_mc_rtmp_buffer = ngx_alloc(ngx_mc_rtmp_buffer_size, ngx_cycle->log);
+
+        if (ngx_mc_rtmp_buffer == NULL) {
+            ngx_mc_rtmp_buffer_size = 0;
+            return NULL;
+        }
+    }
+
+    p = ngx_mc_rtmp_buffer;
+
+    for (cl = in; cl; cl = cl->next) {
+        p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+    }
+
+    return ngx_mc_rtmp_buffer;
+}
+
+
+/*
+ * 32 bits of ms, that wrap, to ms that do not.  Audio and video are of one
+ * clock: what is nearest to the newest of either is meant.  "clock": it counts
+ * as the newest; else what is too far off is taken for it.
+ */
+
+static int64_t
+ngx_mc_rtmp_publish_time(ngx_mc_rtmp_publisher_t *p, ngx_uint_t type,
+    uint32_t timestamp, ngx_uint_t clock)
+{
+    int32_t  diff;
+    int64_t  ms;
+
+    if (!p->timed) {
+
+        if (clock) {
+            p->timed = 1;
+            p->last = timestamp;
+        }
+
+        return timestamp;
+    }
+
+    if (type == NGX_MC_FRAME_META) {
+        return p->last;
+    }
+
+    diff = (int32_t) (timestamp - (uint32_t) p->last);
+    ms = p->last + diff;
+
+    if (clock) {
+
+        if (diff > NGX_MC_RTMP_JUMP || diff < -NGX_MC_RTMP_JUMP) {
+            p->discontinuity = 1;
+            p->last = ms;
+
+        } else if (diff > 0) {
+            p->last = ms;
+        }
+    }
+
+    return ms;
+}
+
+
+/*
+ * "publish", a number, null, "name?key=SECRET&...": nginx-rtmp is about to log
+ * that, so the key is overwritten where it stands, and its digest kept for
+ * the hook, which is called next.
+ */
+
+void
+ngx_mc_rtmp_publish_key(ngx_rtmp_session_t *s, ngx_chain_t *in)
+{
+    size_t        len, n;
+    u_char       *p, *byte, *last;
+    ngx_uint_t    i, args, matched, secret;
+    ngx_chain_t  *cl;
+    u_char        key[NGX_MC_RTMP_KEY_LEN];
+
+    static u_char  name[] = "key=";
+
+    ngx_mc_rtmp_key_session = NULL;
+
+    if (s->app.len == 0
+        || ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT) == NULL)
+    {
+        return;
+    }
+
+    cl = in;
+    p = cl->buf->pos;
+
+    /* markers of AMF0: number 0, null 5, string 2 */
+
+    for (i = 0; i < 11; i++) {
+        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK
+            || (i == 0 && *byte != 0)
+            || (i == 9 && *byte != 5)
+            || (i == 10 && *byte != 2))
+        {
+            return;
+        }
+    }
+
+    len = 0;
+
+    for (i = 0; i < 2; i++) {
+        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK) {
+            return;
+        }
+
+        len = len << 8 | *byte;
+    }
+
+    last = key;
+    args = 0;
+    matched = 0;
+    secret = 0;
+
+    for (n = 0; n < len; n++) {
+
+        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK) {
+            break;
+        }
+
+        if (!args) {
+            args = (*byte == '?');
+            continue;
+        }
+
+        if (*byte == '&') {
+            matched = 0;
+
+            if (secret) {
+                ngx_mc_rtmp_key_session = s;
+                secret = 0;
+            }
+
+            continue;
+        }
+
+        if (secret) {
+
+            /* of several the first counts; none is logged */
+
+            if (ngx_mc_rtmp_key_session == NULL
+                && last < key + NGX_MC_RTMP_KEY_LEN)
+            {
+                *last++ = *byte;
+            }
+
+            *byte = '*';
+            continue;
+        }
+
+        if (matched < sizeof(name) - 1 && *byte == name[matched]) {
+            secret = (++matched == sizeof(name) - 1);
+
+        } else {
+            matched = sizeof(name);
+        }
+    }
+
+    if (secret) {
+        ngx_mc_rtmp_key_session = s;
+    }
+
+    if (ngx_mc_rtmp_key_session) {
+
+        /* as sent it may be percent-encoded */
+
+        byte = key;
+        p = key;
+        ngx_unescape_uri(&p, &byte, last - key, 0);
+
+        ngx_mc_rtmp_publish_hash(key, p - key, ngx_mc_rtmp_key_hash);
+    }
+
+    ngx_explicit_memzero(key, sizeof(key));
+}
+
+
+static ngx_int_t
+ngx_mc_rtmp_publish_byte(ngx_chain_t **cl, u_char **p, u_char **byte)
+{
+    while (*p == (*cl)->buf->last) {
+
+        *cl = (*cl)->next;
+
+        if (*cl == NULL) {
+            return NGX_ERROR;
+        }
+
+        *p = (*cl)->buf->pos;
+    }
+
+    *byte = (*p)++;
+
+    return NGX_OK;
+}
+
+
+/* the rest of the arguments is for others, on_publish for one */
+
+static void
+ngx_mc_rtmp_publish_args(ngx_rtmp_session_t *s, u_char *args)
+{
+    size_t   len;
+    u_char  *p, *end, *dst;
+
+    dst = args;
+    p = args;
+
+    while (*p) {
+        end = (u_char *) ngx_strchr(p, '&');
+
+        len = end ? (size_t) (end - p) : ngx_strlen(p);
+
+        if (len < 4 || ngx_strncmp(p, "key=", 4) != 0) {
+
+            if (dst != args) {
+                *dst++ = '&';
+            }
+
+            dst = ngx_movemem(dst, p, len);
+        }
+
+        p += len;
+
+        if (end) {
+            p++;
+        }
+    }
+
+    /* the key may have been longer than what is left */
+
+    ngx_memzero(dst, p - dst);
+}
+
+
+static void
+ngx_mc_rtmp_publish_hash(u_char *key, size_t len, u_char *hash)
+{
+    (void) SHA256(key, len, hash);
+}
