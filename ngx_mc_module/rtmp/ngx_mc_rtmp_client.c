@@ -460,7 +460,9 @@ ngx_mc_rtmp_client_open(ngx_mc_endpoint_t *ep)
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &on, sizeof(int));
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof(int));
 
-    on = NGX_MC_RTMP_SEND_TIMEOUT;
+    /* later than our own, which can tell what happened */
+
+    on = 2 * NGX_MC_RTMP_SEND_TIMEOUT;
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &on, sizeof(int));
 
     cl->msid = 0;
@@ -1980,9 +1982,8 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
     video = (frame->type == NGX_MC_FRAME_VIDEO);
 
     if (frame->discontinuity) {
+        /* that it begins with a key frame is seen to by the lane */
         cl->clock.jump = 1;
-        cl->wait_key = 1;
-        cl->wait_since = now;
     }
 
     if (frame->type == NGX_MC_FRAME_META || frame->config || frame->end) {
@@ -2020,7 +2021,7 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
                 /* nothing is lost that could have been decoded, unless it is
                    us who made it so */
 
-                if (cl->clock.started && !cl->clock.jump) {
+                if (cl->clock.started) {
                     goto dropped;
                 }
 
@@ -2050,8 +2051,7 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
         /* with video, both begin at a key frame; a video that does not come
            takes the sound with it for a while only */
 
-        if (cl->video && cl->wait_key
-            && (!cl->clock.started || cl->clock.jump)
+        if (cl->video && cl->wait_key && !cl->clock.started
             && now - cl->wait_since < (int64_t) NGX_MC_RTMP_TIMEOUT * 1000)
         {
             return;
