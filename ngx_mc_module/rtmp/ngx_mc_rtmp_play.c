@@ -63,6 +63,7 @@ typedef struct {
     ngx_mc_frame_headers_t     headers;
     ngx_mc_rtmp_clock_t        clock;
     uint32_t                   timestamp;      /* ms, the newest */
+    int64_t                    created;        /* us */
     uint64_t                   frames;         /* that went to players */
 
     ngx_queue_t                players;
@@ -385,6 +386,7 @@ ngx_mc_rtmp_virtual_create(ngx_rtmp_core_srv_conf_t *cscf, void **app_conf,
     v->retry.log = ngx_cycle->log;
     v->retry.cancelable = 1;
 
+    v->created = ngx_mc_now();
     v->idle = ngx_current_msec;
     v->live_retry = ngx_current_msec;
     v->side_retry = ngx_current_msec;
@@ -753,6 +755,14 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
         }
 
     } else {
+
+        if (frame->origin < v->created) {
+
+            /* kept for those who had a link to the owner's predecessor: the
+               recordings of another process have it already */
+
+            return;
+        }
 
         if (frame->type == NGX_MC_FRAME_VIDEO) {
             v->video = 1;
