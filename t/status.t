@@ -13,8 +13,13 @@ use JSON::PP;
 use Test::More;
 use Time::HiRes qw/ time /;
 use MC;
+use MC::Media qw/ sample convert feed /;
+use MC::Rtmp qw/ publish play connected event /;
 
 my $t = MC->new(workers => 2, log => 'notice', main => 'mc_region  "here";',
+                rtmp => 'server { listen 127.0.0.1:%%rtmp%%;'
+                        . ' application live { live on; }'
+                        . ' application sink { live on; } }',
                 flows => <<'END');
 mc_flow full {
     mc_title          "A \"title\"";
@@ -40,6 +45,16 @@ mc_flow plain {
 }
 mc_flow idle {
     mc_source  srt://:%%i_in%%;
+}
+mc_flow rtmp {
+    mc_source  rtmp:///live/in  key=top-secret-3;
+    mc_output  o  rtmp:///live/out  min_peers=1;
+    mc_output  p  rtmp://127.0.0.1:%%rtmp%%/sink  key=top-secret-4;
+    mc_output  s  srt://:%%rtmp_s%%;
+}
+mc_flow unplayable {
+    mc_source  udp://127.0.0.1:%%un_in%%;
+    mc_output  o  rtmp:///live/none;
 }
 mc_flow stopped {
     mc_state   off;
@@ -328,6 +343,90 @@ health('full', 'down', 'no source again: down');
 $_->stop for $c_recv, $l_recv;
 
 
+# RTMP
+
+my $media = sample($t, 'media.ts', seconds => 20);
+convert($t, $media, 'media.flv');
+
+my $rtmp = $status->{flows}{rtmp};
+is($rtmp->{sources}[0]{protocol}, 'rtmp', 'protocol of RTMP');
+is($rtmp->{sources}[0]{url}, 'rtmp:///live', 'url of one that listens');
+is($rtmp->{outputs}[1]{url}, 'rtmp://127.0.0.1:' . $t->port('rtmp') . '/sink',
+   'url of one that connects');
+ok(exists $rtmp->{sources}[0]{ts} && !defined $rtmp->{sources}[0]{ts},
+   'there is no transport stream');
+
+my $play = play($t, 'rtmp://127.0.0.1:%%rtmp%%/live/out', 'played.flv');
+my $publish = publish($t, 'rtmp://127.0.0.1:%%rtmp%%/live/in?key=top-secret-3',
+                      'media.flv');
+
+# of another kind than what RTMP carries
+
+my $odd = sample($t, 'odd.ts', seconds => 20, video => 'mpeg2',
+                 audio => 'ac3', size => '320x240');
+my $feed = feed($t, $odd, 'udp://127.0.0.1:%%un_in%%');
+
+health('rtmp', 'ok', 'RTMP: ok');
+
+$t->wait_for(sub {
+    my $s = $t->source('rtmp');
+    my $p = $t->output('rtmp', 'o')->{peers}[0];
+    $s->{bitrate} > 3e5 && $p && $p->{bitrate} > 3e5
+        && 2 == grep { $_->{frame_rate} && $_->{bitrate} } @{ $s->{tracks} }
+}, 8, 'bit rates of the source, its tracks and a player')
+    or diag(explain($t->flow('rtmp')));
+
+$status = $t->status;
+check_all($status, 'all fields with RTMP');
+$rtmp = $status->{flows}{rtmp};
+
+my ($source) = @{ $rtmp->{sources} };
+my %tracks = map { ($_->{type} => $_) } @{ $source->{tracks} };
+my ($video, $audio) = @tracks{qw/ video audio /};
+
+is_deeply([@$video{qw/ pid codec width height /}], [undef, 'h264', 640, 360],
+          'the video track') or diag(explain($video));
+cmp_ok(abs($video->{frame_rate} - 25), '<', 3, 'its frame rate');
+is_deeply([@$audio{qw/ pid codec sample_rate channels /}],
+          [undef, 'aac', 48000, 2], 'the audio track')
+    or diag(explain($audio));
+cmp_ok(abs($audio->{frame_rate} - 46.9), '<', 5, 'its frame rate');
+
+is($source->{rtmp}{video_codec_id}, 7, 'H.264 in FLV');
+is($source->{rtmp}{audio_codec_id}, 10, 'AAC in FLV');
+cmp_ok($source->{rtmp}{frames}, '>', 50, 'frames');
+cmp_ok($source->{rtmp}{chunk_size} || 0, '>=', 128, 'chunk size');
+
+my $meta = $source->{rtmp}{metadata} || {};
+is_deeply([@$meta{qw/ width height sample_rate channels /}],
+          [640, 360, 48000, 2], 'metadata') or diag(explain($meta));
+like($meta->{encoder} || '', qr/^Lavf/, 'the encoder');
+
+my ($o) = @{ $rtmp->{outputs} };
+my ($player) = @{ $o->{peers} };
+like($player->{address}, qr/^127\.0\.0\.1/, 'a player has an address');
+is($player->{streamid}, undef, 'but no streamid');
+cmp_ok($player->{packets}, '>', 50, 'and counters');
+
+($s) = grep { $_->{name} eq 's' } @{ $rtmp->{outputs} };
+is_deeply([sort map { $_->{codec} } @{ $s->{tracks} }], ['aac', 'h264'],
+          'tracks of an output of transport streams');
+ok(!(grep { !defined $_->{pid} } @{ $s->{tracks} }), 'which have PIDs');
+
+$f = health('unplayable', 'degraded', 'nothing that RTMP carries: degraded');
+ok((grep { /"o".*nothing playable/ } @{ $f->{reasons} }), 'the reason says so')
+    or diag(explain($f));
+is_deeply([sort map { $_->{codec} } @{ $f->{sources}[0]{tracks} }],
+          ['ac3', 'mpeg2video'], 'the tracks tell what it is')
+    or diag(explain($f->{sources}[0]));
+event($t, 'unplayable', 'codec_unsupported', 1, 'and so does an event');
+
+$publish->stop;
+health('rtmp', 'down', 'the publisher has left: down');
+is_deeply($t->source('rtmp')->{tracks}, [], 'and no tracks are left');
+$_->stop for $play, $feed;
+
+
 # how it is asked
 
 my $r = $t->get('');
@@ -368,7 +467,8 @@ for (['GET', '/nothing', 404], ['GET', '/flows', 404],
 is($t->status->{flows}{full}{status}, 'running', 'nothing was stopped');
 
 unlike(join(' ', map { $t->get($_)->{content} } '', '/flows/full',
-            '/flows/full/events') . $t->log, qr/top-secret|s3cr3t/,
+            '/flows/full/events', '/flows/rtmp/events') . $t->log,
+       qr/top-secret|s3cr3t/,
        'no secret in any answer or log');
 
 $t->stop;

@@ -34,9 +34,8 @@
 
 #define NGX_MC_TS_AF_PCR       7
 
-/* PCR and flags: more than that is stuffing, or rare */
-#define NGX_MC_TS_AF_PLAIN     7
-
+/* adaptation_field: OPCR_flag and those after it, rare */
+#define NGX_MC_TS_AF_MORE      0x0f
 
 static void ngx_mc_ts_demux_packet(ngx_mc_ts_demux_t *dm, u_char *p);
 static void ngx_mc_ts_demux_pcr(ngx_mc_ts_demux_t *dm, u_char *p);
@@ -56,6 +55,7 @@ static void ngx_mc_ts_es_reset(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_drop(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
     u_char *p);
+static ngx_uint_t ngx_mc_ts_demux_stuffed(u_char *p);
 static void ngx_mc_ts_es_begin(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_feed(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
     u_char *p, size_t len);
@@ -156,6 +156,7 @@ ngx_mc_ts_demux_reset(ngx_mc_ts_demux_t *dm)
     dm->pat.nprograms = 0;
     dm->new_pat.complete = 0;
     dm->pmt.nstreams = 0;
+    dm->pmt.program = 0;
     dm->pmt_pid = NGX_MC_TS_NO_PID;
     dm->pcr_pid = NGX_MC_TS_NO_PID;
     dm->pcr_known = 0;
@@ -241,13 +242,6 @@ ngx_mc_ts_demux_problem(ngx_mc_ts_demux_t *dm)
         return dm->problem;
     }
 
-    if (!dm->mapped) {
-        ngx_sprintf((u_char *) dm->problem, "no PMT of programme %ui%Z",
-                    (ngx_uint_t) dm->pat.programs[dm->program].number);
-
-        return dm->problem;
-    }
-
     if (dm->barren) {
 
         if (dm->select.video >= 0 || dm->select.audio >= 0
@@ -258,6 +252,13 @@ ngx_mc_ts_demux_problem(ngx_mc_ts_demux_t *dm)
         }
 
         return "no H.264, HEVC, AAC or MP3 in it";
+    }
+
+    if (!dm->mapped) {
+        ngx_sprintf((u_char *) dm->problem, "no PMT of programme %ui%Z",
+                    (ngx_uint_t) dm->pat.programs[dm->program].number);
+
+        return dm->problem;
     }
 
     if (dm->scrambled) {
@@ -638,9 +639,6 @@ ngx_mc_ts_demux_select(ngx_mc_ts_demux_t *dm)
 
     if (dm->barren && dm->select.program < 0 && dm->pat.nprograms > 1) {
         ngx_mc_ts_demux_next(dm);
-        dm->mapped = 1;                    /* for problem(), and patience */
-        ngx_memzero(dm->pmt_crc, PSI_CRC_SIZE);
-        dm->mapped = 0;
     }
 }
 
@@ -723,7 +721,6 @@ ngx_mc_ts_es_reset(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es)
     es->known = 0;
     es->repeated = 0;
     es->free = 0;
-    es->due = 0;
 
     ngx_mc_ts_es_drop(dm, es);
 
@@ -843,9 +840,31 @@ ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, u_char *p)
 
     if (es->state == NGX_MC_TS_PES_HEADER || es->state == NGX_MC_TS_PES_DATA)
     {
-        es->stuffed = (data - p > TS_HEADER_SIZE + 1 + NGX_MC_TS_AF_PLAIN);
+        es->stuffed = ngx_mc_ts_demux_stuffed(p);
         ngx_mc_ts_es_feed(dm, es, data, p + TS_SIZE - data);
     }
+}
+
+
+/* stuffing_byte, or adaptation_field_length 0 which is one: 2.4.3.5 */
+
+static ngx_uint_t
+ngx_mc_ts_demux_stuffed(u_char *p)
+{
+    ngx_uint_t  len;
+
+    if (!ts_has_adaptation(p)) {
+        return 0;
+    }
+
+    len = ts_get_adaptation(p);
+
+    if (len == 0) {
+        return 1;
+    }
+
+    return (p[5] & NGX_MC_TS_AF_MORE) == 0
+           && len > (tsaf_has_pcr(p) ? NGX_MC_TS_AF_PCR : 1u);
 }
 
 
@@ -1147,13 +1166,13 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
 {
     int64_t             delta, raw, out, elapsed, reorder;
     ngx_uint_t          mark, slot, join;
-    ngx_mc_ts_es_t     *other;
+    ngx_mc_ts_es_t     *other, *last;
     ngx_mc_ts_stamp_t  *stamp;
 
     other = (es == &dm->es[NGX_MC_TS_VIDEO]) ? &dm->es[NGX_MC_TS_AUDIO]
                                              : &dm->es[NGX_MC_TS_VIDEO];
     mark = 0;
-    raw = 0;
+    delta = 0;
 
     if (es->line >= 0) {
         delta = ngx_mc_ts_diff(dts, es->raw);
@@ -1199,27 +1218,23 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
     raw = dts;
     out = raw;
 
-    if (es->any || other->any) {
+    /* as long after the last one as it took to come */
 
-        /* as long after the last one as it took to come */
+    last = es;
 
-        if (!es->any) {
-            es = other;
+    if (!es->any
+        || (es->line < 0 && other->any && other->raw_out > es->raw_out))
+    {
+        last = other;
+    }
+
+    if (last->any) {
+        elapsed = (dm->origin - last->raw_origin) * 9 / 100;
+        out = last->raw_out + ngx_max(elapsed, last->step);
+
+        if (last->due && out < last->next) {
+            out = last->next;
         }
-
-        elapsed = (dm->origin - es->raw_origin) * 9 / 100;
-        out = es->raw_out + ngx_max(elapsed, 0);
-
-        if (es->due && out < es->next) {
-            out = es->next;
-        }
-
-        if (out <= es->raw_out) {
-            out = es->raw_out + 1;
-        }
-
-        es = (other == &dm->es[NGX_MC_TS_AUDIO]) ? &dm->es[NGX_MC_TS_VIDEO]
-                                                 : &dm->es[NGX_MC_TS_AUDIO];
     }
 
     dm->lines[slot].offset = out - raw;

@@ -70,8 +70,8 @@
 #define NGX_MC_TS_MUX_PCR_MAX   ngx_mc_ts_mux_clock(34)
 
 /* TR 101 290, 1.3 and 1.5: 500 ms; players want it sooner */
-#define NGX_MC_TS_MUX_PSI       ngx_mc_ts_mux_clock(90)
-#define NGX_MC_TS_MUX_PSI_NEXT  ngx_mc_ts_mux_clock(60)
+#define NGX_MC_TS_MUX_PSI       ngx_mc_ts_mux_clock(75)
+#define NGX_MC_TS_MUX_PSI_NEXT  ngx_mc_ts_mux_clock(50)
 
 /* 27 MHz ticks: a TS packet takes 1.5 us at least, that is 1 Gbit/s, and at
    first as long as with 10 Mbit/s */
@@ -96,7 +96,10 @@
 #define NGX_MC_TS_MUX_CONFIG    65536
 #define NGX_MC_TS_MUX_SANE      ((int64_t) 1 << 48)
 
-#define NGX_MC_TS_MUX_NEVER     INT64_MIN
+#define NGX_MC_TS_MUX_NEVER     (- ((int64_t) 1 << 61))
+
+/* SoundFormat of FLV */
+#define NGX_MC_TS_MUX_FLV_MP3   2
 
 #define NGX_MC_TS_MUX_AF_PCR    8                 /* with its length */
 
@@ -247,8 +250,8 @@ typedef struct {
 
 static void ngx_mc_ts_mux_marked(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame);
 static void ngx_mc_ts_mux_meta(ngx_mc_ts_mux_t *mx, u_char *p, size_t len);
-static ngx_uint_t ngx_mc_ts_mux_has(u_char *p, size_t len, const char *key,
-    size_t key_len);
+static u_char *ngx_mc_ts_mux_find(u_char *p, size_t len, const char *key,
+    size_t key_len, double *value);
 static ngx_int_t ngx_mc_ts_mux_config(ngx_mc_ts_mux_t *mx,
     ngx_mc_ts_mux_track_t *track, ngx_mc_frame_t *frame);
 static ngx_int_t ngx_mc_ts_mux_mp3(ngx_mc_ts_mux_t *mx,
@@ -392,7 +395,14 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         ngx_mc_ts_mux_marked(mx, frame);
     }
 
-    if (frame->end || frame->len < frame->header) {
+    if (frame->len < frame->header) {
+        mx->dropped++;
+        return;
+    }
+
+    if (frame->end) {
+        ngx_mc_ts_mux_release(mx);
+        ngx_mc_ts_mux_flush(mx);
         return;
     }
 
@@ -552,40 +562,91 @@ ngx_mc_ts_mux_marked(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 }
 
 
+/*
+ * "onMetaData" tells which tracks there will be, or of neither.  MP3 has no
+ * configuration that precedes it: this is the only word of it before a first
+ * key frame is to be sent.
+ */
+
 static void
 ngx_mc_ts_mux_meta(ngx_mc_ts_mux_t *mx, u_char *p, size_t len)
 {
-    ngx_uint_t  video, audio;
+    double                  codec, rate;
+    ngx_uint_t              video, audio;
+    ngx_mc_ts_mux_track_t  *track;
 
-    video = ngx_mc_ts_mux_has(p, len, "\0\x0cvideocodecid", 14);
-    audio = ngx_mc_ts_mux_has(p, len, "\0\x0c" "audiocodecid", 14);
+    codec = -1;
+    rate = -1;
+
+    video = ngx_mc_ts_mux_find(p, len, "\0\x0cvideocodecid", 14, &codec)
+            != NULL;
+
+    codec = -1;
+
+    audio = ngx_mc_ts_mux_find(p, len, "\0\x0c" "audiocodecid", 14, &codec)
+            != NULL;
 
     if (!video && !audio) {
-
-        /* it tells of neither */
-
         return;
     }
 
+    track = &mx->tracks[NGX_MC_TS_MUX_A];
+
     mx->tracks[NGX_MC_TS_MUX_V].hinted = 1;
     mx->tracks[NGX_MC_TS_MUX_V].expected = video;
-    mx->tracks[NGX_MC_TS_MUX_A].hinted = 1;
-    mx->tracks[NGX_MC_TS_MUX_A].expected = audio;
+    track->hinted = 1;
+    track->expected = audio;
+
+    if (codec != NGX_MC_TS_MUX_FLV_MP3 || mx->started || track->known) {
+        return;
+    }
+
+    (void) ngx_mc_ts_mux_find(p, len, "\0\x0f" "audiosamplerate", 17, &rate);
+
+    ngx_memzero(&track->info, sizeof(ngx_mc_track_info_t));
+
+    track->codec = NGX_MC_CODEC_MP3;
+    track->config_len = 0;
+    track->known = 1;
+
+    /* the first frame sets the rate, which may make another PMT */
+
+    track->info.sample_rate = (rate > 0 && rate < 32000) ? 22050 : 44100;
 }
 
 
-static ngx_uint_t
-ngx_mc_ts_mux_has(u_char *p, size_t len, const char *key, size_t key_len)
+/* a property of an AMF0 object; its value if it is a number */
+
+static u_char *
+ngx_mc_ts_mux_find(u_char *p, size_t len, const char *key, size_t key_len,
+    double *value)
 {
-    size_t  i;
+    size_t    i, k;
+    uint64_t  n;
 
     for (i = 0; i + key_len <= len; i++) {
-        if (ngx_memcmp(p + i, key, key_len) == 0) {
-            return 1;
+
+        if (ngx_memcmp(p + i, key, key_len) != 0) {
+            continue;
         }
+
+        p += i + key_len;
+        len -= i + key_len;
+
+        if (len >= 9 && p[0] == 0) {
+            n = 0;
+
+            for (k = 1; k < 9; k++) {
+                n = n << 8 | p[k];
+            }
+
+            ngx_memcpy(value, &n, sizeof(double));
+        }
+
+        return p;
     }
 
-    return 0;
+    return NULL;
 }
 
 
@@ -709,6 +770,8 @@ ngx_mc_ts_mux_mp3(ngx_mc_ts_mux_t *mx, ngx_mc_ts_mux_track_t *track,
     {
         return NGX_OK;
     }
+
+    /* what is held is of the one before */
 
     ngx_mc_ts_mux_release(mx);
     ngx_mc_ts_mux_flush(mx);
@@ -1905,7 +1968,8 @@ ngx_mc_ts_mux_pcr_only(ngx_mc_ts_mux_t *mx, u_char *p, int64_t t)
     ts_set_cc(p, mx->cc[i]);
     ts_set_adaptation(p, NGX_MC_TS_SIZE - TS_HEADER_SIZE - 1);
 
-    ngx_mc_ts_mux_pcr(mx, p, t, NGX_MC_TS_MUX_STEP_MIN);
+    ngx_mc_ts_mux_pcr(mx, p, t, mx->rate ? (int64_t) mx->slot_step
+                                         : NGX_MC_TS_MUX_STEP_MIN);
 }
 
 

@@ -38,14 +38,15 @@ our @EXPORT_OK = qw/ sample packets same_media feed record convert join_ts
 
 =head2 sample(t, name, %options)
 
-Encodes moving noise and tones, no two frames alike, and returns the name, whose
-suffix is the container: ts, flv, mp4.  C<seconds> (6), C<fps> (25), C<size>
-(640x360), C<rate> (800k), C<gop> in frames (25), C<bframes> (0), C<slices> (1),
-C<open_gop>, C<interlaced> (MBAFF), C<video>: h264, hevc, mpeg2 or none.
-C<audio>: aac, mp3, mp2, ac3, none, or a list of "codec:language"; C<hz> (48000),
-C<channels> (2).  C<programs>: that many of one video and one audio each, TS
-only.  C<change>, another size from the middle on, TS only.  C<offset>, seconds added to all timestamps; C<args>, more of ffmpeg's
-output options.
+Encodes moving noise and tones, no two frames alike, and returns the name,
+whose suffix is the container: ts, flv, mp4.  C<seconds> (6), C<fps> (25),
+C<size> (640x360), C<rate> (800k), C<gop> in frames (25), C<bframes> (0),
+C<slices> (1), C<open_gop>, C<interlaced> (MBAFF), C<video>: h264, hevc, mpeg2
+or none.  C<audio>: aac, mp3, mp2, ac3, none, or a list of "codec:language";
+C<hz> (48000), C<channels> (2).  C<programs>: that many of one video and one
+audio each, TS only.  C<change>: another size from the middle on, TS only.
+C<offset>, seconds added to all timestamps; C<args>, more of ffmpeg's output
+options.
 
 =head2 wrap_offset(seconds)
 
@@ -296,8 +297,8 @@ alike; video begins with a key frame; ffmpeg decodes all without a word.  What
 was cut off at the end of "out" is left out.
 
 C<whole>: nothing may be missing at the beginning or the end; C<whole_end>, or
-at the end.  C<in_video>, C<in_audio>: which of its kind in "in" is meant, from 0.
-C<video>, C<audio>: 0 if "out" must not have it, 1 if it must (as "in" has).
+at the end.  C<in_video>, C<in_audio>: which of its kind in "in" is meant, from
+0.  C<video>, C<audio>: 0 if "out" must not have it, 1 if it must (as "in" has).
 C<min>, frames of each stream at least (20).  C<decode>, 0 for not, or a regex
 of what ffmpeg may say.  C<jumps>: timestamps may have that many other
 distances (0).
@@ -313,6 +314,8 @@ sub same_media {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
+    $out = 'nothing' unless defined $out;
+
     return ok(!@wrong, $o{name} || "$out is $in")
         || diag(join "\n", "$in to $out:", @wrong) && 0;
 }
@@ -322,6 +325,7 @@ sub _compare {
 
     %o = (tolerance => 1, min => 20, jumps => 0, %o);
 
+    return 'nothing was recorded' unless defined $out;
     return "$out is empty or missing" unless -s $t->dir . "/$out";
 
     my @in = eval { packets($t, $in) } or return "$in: nothing in it $@";
@@ -366,7 +370,8 @@ sub _compare {
 
     if (!exists $o{decode} || $o{decode}) {
         my ($exit, undef, $err) = $t->run(
-            qw/ ffmpeg -v error -nostdin -i /, $out, qw/ -vsync passthrough -f null - /);
+            qw/ ffmpeg -v error -nostdin -i /, $out,
+            qw/ -vsync passthrough -f null - /);
 
         my @lines = split /\n/, $err;
         @lines = grep { $_ !~ $o{decode} } @lines if $o{decode};
