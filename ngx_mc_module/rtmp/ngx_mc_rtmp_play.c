@@ -1302,6 +1302,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
 {
     size_t                     size;
     ngx_str_t                  stream;
+    ngx_uint_t                 n;
     ngx_mc_rtmp_ctx_t         *ctx;
     ngx_mc_rtmp_name_t        *name;
     ngx_pool_cleanup_t        *cln;
@@ -1341,11 +1342,19 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
         return NGX_ERROR;
     }
 
-    if (name->def.params.max_peers > 0
-        && name->stat->npeers >= (uint32_t) name->def.params.max_peers)
-    {
-        return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
-                                       "max_peers is reached");
+    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
+
+    if (name->def.params.max_peers > 0) {
+
+        /* the owner has yet to hear of those who have just come to here */
+
+        n = virtual ? virtual->nplayers : 0;
+        n = ngx_max(n, name->stat->npeers);
+
+        if (n >= (ngx_uint_t) name->def.params.max_peers) {
+            return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
+                                           "max_peers is reached");
+        }
     }
 
     if (ngx_mc_rtmp_play_ending) {
@@ -1353,8 +1362,6 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
                                     "The server is going down");
         return NGX_ERROR;
     }
-
-    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
 
     if (virtual == NULL) {
         cscf = ngx_rtmp_get_module_srv_conf(s, ngx_rtmp_core_module);
