@@ -24,8 +24,6 @@ static ngx_int_t ngx_mc_def_rtmp_caller(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def);
 static ngx_int_t ngx_mc_def_rtmp_url(ngx_mc_parse_t *p,
     ngx_mc_endpoint_def_t *def);
-static ngx_int_t ngx_mc_def_rtmp_not(ngx_mc_parse_t *p,
-    ngx_mc_endpoint_def_t *def, const char *name, const char *whose);
 
 
 /*
@@ -278,14 +276,6 @@ ngx_mc_def_check_rtmp(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
                                     "\"max_peers\"");
         }
 
-        if (prm->tls_verify != NGX_CONF_UNSET) {
-            return ngx_mc_def_rtmp_not(p, def, "tls_verify", "rtmps://");
-        }
-
-        if (prm->tls_ca.data) {
-            return ngx_mc_def_rtmp_not(p, def, "tls_ca", "rtmps://");
-        }
-
     } else {
 
         if (prm->allow) {
@@ -306,19 +296,21 @@ ngx_mc_def_check_rtmp(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
                                     "connects anew when its key is changed");
         }
 
-        if (!def->tls && prm->tls_verify != NGX_CONF_UNSET) {
-            return ngx_mc_def_rtmp_not(p, def, "tls_verify", "rtmps://");
-        }
-
-        if (!def->tls && prm->tls_ca.data) {
-            return ngx_mc_def_rtmp_not(p, def, "tls_ca", "rtmps://");
-        }
-
         if (prm->tls_ca.data && prm->tls_verify == 0) {
             return ngx_mc_def_error(p, "\"tls_ca\" is what certificates are "
                                     "verified with, \"tls_verify=off\" does "
                                     "not");
         }
+    }
+
+    if (!def->tls
+        && (prm->tls_verify != NGX_CONF_UNSET || prm->tls_ca.data))
+    {
+        return ngx_mc_def_error(p, "\"%s\" is for \"rtmps://HOST\" URLs, "
+                                "\"%s\" has no TLS",
+                                prm->tls_ca.data ? "tls_ca" : "tls_verify",
+                                (def->mode == NGX_MC_MODE_LISTENER)
+                                ? "rtmp:///" : "rtmp://");
     }
 
     if (prm->muxrate != NGX_CONF_UNSET && prm->maxrate != NGX_CONF_UNSET) {
@@ -328,20 +320,6 @@ ngx_mc_def_check_rtmp(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
     }
 
     return ngx_mc_def_rtmp_split(p, def);
-}
-
-
-static ngx_int_t
-ngx_mc_def_rtmp_not(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
-    const char *name, const char *whose)
-{
-    if (def->mode == NGX_MC_MODE_LISTENER) {
-        return ngx_mc_def_error(p, "\"%s\" is for \"%sHOST\" URLs, "
-                                "\"rtmp:///\" has no TLS", name, whose);
-    }
-
-    return ngx_mc_def_error(p, "\"%s\" is for \"%s\" URLs, \"rtmp://\" has no "
-                            "TLS", name, whose);
 }
 
 

@@ -209,6 +209,11 @@ struct ngx_mc_endpoint_stat_s {
     u_char                  peer[NGX_MC_ADDR_LEN];         /* "": null */
     u_char                  last_error[NGX_MC_ERROR_LEN];  /* "": null */
 
+    /* RTMP outputs that listen: the process in which HLS, record and the like
+       of nginx-rtmp run, 0: none, and its last sign of life */
+    ngx_atomic_t            home;
+    ngx_atomic_t            home_at;           /* ngx_current_msec */
+
     /* whoever controls it at run time */
     volatile uint16_t       control;           /* NGX_MC_CONTROL_* */
 

@@ -163,7 +163,8 @@ END
 silent('the RTMP of the example', <<'END', rtmp => $rtmp);
 mc_flow studio-a {
     mc_source  srt://:9000;
-    mc_output  youtube  rtmps://a.rtmps.youtube.com/live2  key_file=keys/youtube;
+    mc_output  youtube  rtmps://a.rtmps.youtube.com/live2
+               key_file=keys/youtube;
     mc_output  players  rtmp:///live/studio-a  allow=10.0.0.0/8;
 }
 END

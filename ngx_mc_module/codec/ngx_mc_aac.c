@@ -14,8 +14,8 @@
 #define NGX_MC_AAC_FREQUENCY       15      /* written out, 24 bits */
 #define NGX_MC_AAC_ESCAPE          31
 
-/* ISO/IEC 14496-3, 1.6.6.1: SBR and PS told of behind the rest, so that those
-   who do not know them do not see it */
+/* ISO/IEC 14496-3, 1.6.5 and 1.6.6: SBR and PS told of behind the rest, so
+   that those who do not know them do not see it */
 #define NGX_MC_AAC_SYNC_SBR        0x2b7
 #define NGX_MC_AAC_SYNC_PS         0x548
 

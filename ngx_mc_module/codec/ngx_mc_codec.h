@@ -189,8 +189,9 @@ ngx_int_t ngx_mc_aac_config_read(u_char *data, size_t len,
     ngx_mc_track_info_t *info);
 size_t ngx_mc_aac_config_write(ngx_mc_adts_t *adts, u_char *buf);
 
-/* MPEG-1, -2 and -2.5 audio header (ISO/IEC 11172-3, 2.4.1.3), 4 bytes; "size" of
-   the frame in bytes, "samples" in it */
+/* MPEG-1, -2 and -2.5 audio header (ISO/IEC 11172-3, 2.4.1.3), 4 bytes;
+   "size" of the frame in bytes, "samples" in it; info: profile is the object
+   type of ISO/IEC 14496-3: 32 to 34, layers 1 to 3 */
 ngx_int_t ngx_mc_mpa_read(u_char *data, size_t len, ngx_mc_track_info_t *info,
     uint32_t *size, uint32_t *samples);
 

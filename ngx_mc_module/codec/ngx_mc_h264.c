@@ -330,8 +330,8 @@ ngx_uint_t
 ngx_mc_h264_slice_pairs(ngx_mc_h264_slice_t *prev,
     ngx_mc_h264_slice_t *slice)
 {
-    /* 3.30, 3.31, and the first field of a pair may be an IDR picture, the
-       second not: 7.4.1.2.4 */
+    /* complementary field pairs, clause 3; the first field may be an IDR
+       picture, the second not */
 
     return prev->field
            && slice->field
@@ -385,7 +385,7 @@ ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len)
 }
 
 
-/* D.1.8: whether there is a recovery point with recovery_frame_cnt 0 */
+/* Annex D: whether there is a recovery point with recovery_frame_cnt 0 */
 
 static ngx_uint_t
 ngx_mc_h264_recovery(u_char *nal, size_t len)

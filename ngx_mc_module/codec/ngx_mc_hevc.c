@@ -117,8 +117,8 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
         height -= dy;
     }
 
-    s.bit_depth_luma = 8 + ngx_mc_bits_ue(&b, 8);
-    s.bit_depth_chroma = 8 + ngx_mc_bits_ue(&b, 8);
+    s.bit_depth_luma = 8 + ngx_mc_bits_ue(&b, 7);
+    s.bit_depth_chroma = 8 + ngx_mc_bits_ue(&b, 7);
 
     if (b.error || width == 0 || height == 0) {
         return NGX_ERROR;

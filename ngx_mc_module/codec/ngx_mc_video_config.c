@@ -340,11 +340,18 @@ ngx_mc_hvcc_write(ngx_mc_video_config_t *cfg, u_char *buf, size_t size)
 
     ngx_memcpy(buf + 1, s.profile, sizeof(s.profile));
 
-    h265hvcc_set_min_spatial_segmentation_idc(buf, 0);
-    h265hvcc_set_parallelism_type(buf, 0);
-    h265hvcc_set_chroma_format(buf, s.chroma_format);
-    h265hvcc_set_bitdepth_luma_8(buf, s.bit_depth_luma - 8);
-    h265hvcc_set_bitdepth_chroma_8(buf, s.bit_depth_chroma - 8);
+    /* bitstream/itu/h265.h has these a byte too early, as if
+       min_spatial_segmentation_idc were of one byte */
+
+    buf[13] = 0xf0;
+    buf[14] = 0;
+    buf[15] = 0xfc;                        /* parallelismType */
+    buf[16] = 0xfc | s.chroma_format;
+    buf[17] = 0xf8 | (s.bit_depth_luma - 8);
+    buf[18] = 0xf8 | (s.bit_depth_chroma - 8);
+    buf[19] = 0;                           /* avgFrameRate */
+    buf[20] = 0;
+
     h265hvcc_set_num_temporal_layers(buf, s.sub_layers);
     h265hvcc_set_length_size_1(buf, 3);
     h265hvcc_set_num_of_arrays(buf, 3);

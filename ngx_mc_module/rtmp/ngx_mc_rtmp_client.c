@@ -64,6 +64,7 @@
 #define NGX_MC_RTMP_GATHER        16384
 #define NGX_MC_RTMP_BUFLEN        1000
 #define NGX_MC_RTMP_REASON        80
+#define NGX_MC_RTMP_SECRET        4
 
 #define NGX_MC_RTMP_CSID_COMMAND  3
 #define NGX_MC_RTMP_CSID_DATA     5
@@ -221,6 +222,10 @@ static ngx_int_t ngx_mc_rtmp_client_refused(ngx_mc_rtmp_client_t *cl,
     ngx_mc_amf_info_t *info, const char *what);
 static void ngx_mc_rtmp_client_tell(ngx_mc_rtmp_client_t *cl, u_char *buf,
     size_t size, ngx_mc_amf_info_t *info);
+static u_char *ngx_mc_rtmp_client_redact_query(u_char *text, u_char *last,
+    ngx_str_t *s);
+static u_char *ngx_mc_rtmp_client_redact(u_char *text, u_char *last,
+    ngx_str_t *secret);
 static ngx_int_t ngx_mc_rtmp_client_input(ngx_mc_rtmp_client_t *cl,
     ngx_uint_t type, uint32_t timestamp, u_char *data, size_t len);
 static ngx_int_t ngx_mc_rtmp_client_copy(ngx_mc_rtmp_client_t *cl,
@@ -1334,11 +1339,9 @@ static void
 ngx_mc_rtmp_client_tell(ngx_mc_rtmp_client_t *cl, u_char *buf, size_t size,
     ngx_mc_amf_info_t *info)
 {
-    u_char                 *p, *last, *q;
-    ngx_str_t               secret[4], *sp;
-    ngx_uint_t              i;
+    u_char                 *p, *last;
     ngx_mc_endpoint_def_t  *def;
-    u_char                  text[1024];
+    u_char                  text[4096];
 
     def = cl->endpoint->def;
 
@@ -1353,56 +1356,14 @@ ngx_mc_rtmp_client_tell(ngx_mc_rtmp_client_t *cl, u_char *buf, size_t size,
     p = ngx_slprintf(p, last, "%V%s%V", &info->code,
                      info->code.len && info->description.len ? ": " : "",
                      &info->description);
+    /* much more than is shown */
+
     last = p;
 
-    ngx_memzero(secret, sizeof(secret));
-
-    secret[0] = def->stream;
-    secret[1] = def->params.key;
-
-    q = ngx_strlchr(def->stream.data, def->stream.data + def->stream.len, '?');
-
-    if (q) {
-        secret[2].data = q + 1;
-        secret[2].len = def->stream.data + def->stream.len - q - 1;
-    }
-
-    q = ngx_strlchr(def->app.data, def->app.data + def->app.len, '?');
-
-    if (q) {
-        secret[3].data = q + 1;
-        secret[3].len = def->app.data + def->app.len - q - 1;
-    }
-
-    for (i = 0; i < 4; i++) {
-        sp = &secret[i];
-
-        if (sp->len == 0) {
-            continue;
-        }
-
-        for (p = text; p + sp->len <= last; p++) {
-
-            if (ngx_memcmp(p, sp->data, sp->len) != 0) {
-                continue;
-            }
-
-            *p = '*';
-            ngx_memmove(p + 1, p + sp->len, last - p - sp->len);
-            last -= sp->len - 1;
-        }
-
-        /* one that is cut at the end: no more than its beginning is there */
-
-        for (p = text; p < last; p++) {
-            if (last == text + sizeof(text) - 1
-                && (size_t) (last - p) < sp->len
-                && ngx_memcmp(p, sp->data, last - p) == 0)
-            {
-                last = p;
-            }
-        }
-    }
+    last = ngx_mc_rtmp_client_redact(text, last, &def->stream);
+    last = ngx_mc_rtmp_client_redact(text, last, &def->params.key);
+    last = ngx_mc_rtmp_client_redact_query(text, last, &def->stream);
+    last = ngx_mc_rtmp_client_redact_query(text, last, &def->app);
 
     for (p = text; p < last; p++) {
         if (*p < ' ' || *p >= 0x7f) {
@@ -1413,6 +1374,77 @@ ngx_mc_rtmp_client_tell(ngx_mc_rtmp_client_t *cl, u_char *buf, size_t size,
     *last = '\0';
 
     ngx_cpystrn(buf, text, size);
+}
+
+
+/* the query, and each value in it */
+
+static u_char *
+ngx_mc_rtmp_client_redact_query(u_char *text, u_char *last, ngx_str_t *s)
+{
+    u_char     *p, *q, *end;
+    ngx_str_t   part;
+
+    end = s->data + s->len;
+    p = ngx_strlchr(s->data, end, '?');
+
+    if (p == NULL) {
+        return last;
+    }
+
+    part.data = p + 1;
+    part.len = end - part.data;
+
+    last = ngx_mc_rtmp_client_redact(text, last, &part);
+
+    while (p < end) {
+
+        p++;
+        q = ngx_strlchr(p, end, '&');
+
+        if (q == NULL) {
+            q = end;
+        }
+
+        part.data = ngx_strlchr(p, q, '=');
+
+        if (part.data) {
+            part.data++;
+            part.len = q - part.data;
+
+            last = ngx_mc_rtmp_client_redact(text, last, &part);
+        }
+
+        p = q;
+    }
+
+    return last;
+}
+
+
+/* "*" for each of it; what is that short is no secret.  Returns the new end */
+
+static u_char *
+ngx_mc_rtmp_client_redact(u_char *text, u_char *last, ngx_str_t *secret)
+{
+    u_char  *p;
+
+    if (secret->len < NGX_MC_RTMP_SECRET) {
+        return last;
+    }
+
+    for (p = text; (size_t) (last - p) >= secret->len && p < last; p++) {
+
+        if (ngx_memcmp(p, secret->data, secret->len) != 0) {
+            continue;
+        }
+
+        *p = '*';
+        ngx_memmove(p + 1, p + secret->len, last - p - secret->len);
+        last -= secret->len - 1;
+    }
+
+    return last;
 }
 
 

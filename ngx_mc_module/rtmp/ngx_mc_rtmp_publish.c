@@ -147,8 +147,11 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     stream.data = v->name;
     stream.len = ngx_strlen(v->name);
 
+    /* a proxy tells the address alone to nginx-rtmp */
+
     n = ngx_sock_ntop(s->connection->sockaddr, s->connection->socklen, text,
-                      NGX_MC_ADDR_LEN - 1, 1);
+                      NGX_MC_ADDR_LEN - 1,
+                      ngx_inet_get_port(s->connection->sockaddr) != 0);
     peer.data = text;
     peer.len = n;
 

@@ -357,6 +357,7 @@ ngx_mc_ts_audio_out(ngx_mc_ts_demux_t *dm, ngx_mc_ts_audio_frame_t *af,
 
     es->next = a->anchor
                + (int64_t) ((a->samples + af->samples) * 90000 / a->rate);
+    es->step = es->next - frame.dts;
     es->due = 1;
 
     if (a->config_len != af->config_len

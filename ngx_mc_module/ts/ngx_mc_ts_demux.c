@@ -34,9 +34,8 @@
 
 #define NGX_MC_TS_AF_PCR       7
 
-/* PCR and flags: more than that is stuffing, or rare */
-#define NGX_MC_TS_AF_PLAIN     7
-
+/* adaptation_field: OPCR_flag and those after it, rare */
+#define NGX_MC_TS_AF_MORE      0x0f
 
 static void ngx_mc_ts_demux_packet(ngx_mc_ts_demux_t *dm, u_char *p);
 static void ngx_mc_ts_demux_pcr(ngx_mc_ts_demux_t *dm, u_char *p);
@@ -56,6 +55,7 @@ static void ngx_mc_ts_es_reset(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_drop(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
     u_char *p);
+static ngx_uint_t ngx_mc_ts_demux_stuffed(u_char *p);
 static void ngx_mc_ts_es_begin(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 static void ngx_mc_ts_es_feed(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
     u_char *p, size_t len);
@@ -840,9 +840,31 @@ ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, u_char *p)
 
     if (es->state == NGX_MC_TS_PES_HEADER || es->state == NGX_MC_TS_PES_DATA)
     {
-        es->stuffed = (data - p > TS_HEADER_SIZE + 1 + NGX_MC_TS_AF_PLAIN);
+        es->stuffed = ngx_mc_ts_demux_stuffed(p);
         ngx_mc_ts_es_feed(dm, es, data, p + TS_SIZE - data);
     }
+}
+
+
+/* stuffing_byte, or adaptation_field_length 0 which is one: 2.4.3.5 */
+
+static ngx_uint_t
+ngx_mc_ts_demux_stuffed(u_char *p)
+{
+    ngx_uint_t  len;
+
+    if (!ts_has_adaptation(p)) {
+        return 0;
+    }
+
+    len = ts_get_adaptation(p);
+
+    if (len == 0) {
+        return 1;
+    }
+
+    return (p[5] & NGX_MC_TS_AF_MORE) == 0
+           && len > (tsaf_has_pcr(p) ? NGX_MC_TS_AF_PCR : 1u);
 }
 
 
@@ -1150,7 +1172,7 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
     other = (es == &dm->es[NGX_MC_TS_VIDEO]) ? &dm->es[NGX_MC_TS_AUDIO]
                                              : &dm->es[NGX_MC_TS_VIDEO];
     mark = 0;
-    raw = 0;
+    delta = 0;
 
     if (es->line >= 0) {
         delta = ngx_mc_ts_diff(dts, es->raw);
@@ -1208,7 +1230,7 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
 
     if (last->any) {
         elapsed = (dm->origin - last->raw_origin) * 9 / 100;
-        out = last->raw_out + ngx_max(elapsed, 1);
+        out = last->raw_out + ngx_max(elapsed, last->step);
 
         if (last->due && out < last->next) {
             out = last->next;

@@ -90,6 +90,7 @@ typedef struct {
     int64_t           raw_out;       /* as it was given out */
     int64_t           raw_origin;
     int64_t           next;          /* when the next frame is due */
+    int64_t           step;          /* how long the last one was */
     int8_t            line;          /* -1: none yet */
     unsigned          any:1;         /* raw_out was set ever */
     unsigned          due:1;         /* next is known */

@@ -864,7 +864,8 @@ ngx_mc_ts_video_time(ngx_mc_ts_demux_t *dm)
     v->pts = pts;
     v->last_stamped = v->stamped;
 
-    es->next = dts + (v->duration ? v->duration : NGX_MC_TS_DURATION);
+    es->step = v->duration ? v->duration : NGX_MC_TS_DURATION;
+    es->next = dts + es->step;
     es->due = 1;
 }
 

@@ -14,7 +14,7 @@ use MC;
 my $opt;
 my $media;
 
-# what SRT senders and sources agree upon, and is taken off again
+# ms, of mcstamp; it is taken off again
 use constant LATENCY => 20;
 
 use constant PLAYERS => 20;
@@ -28,7 +28,8 @@ sub scenarios {
             name => 'rtmp-srt', title => 'RTMP to SRT, 10 Mbit/s, 25 frames/s',
             programs => [
                 { name => 'ffmpeg -c copy', base => 1, start => \&ffmpeg },
-                nginx('rtmp:///live/x', 'srt://127.0.0.1:%%out%%'),
+                nginx('rtmp:///live/x',
+                      'srt://127.0.0.1:%%out%% latency=' . LATENCY),
             ],
             from => 'rtmp', to => 'srt', run => \&run, print => \&print_relay,
         },
@@ -118,7 +119,9 @@ sub ffmpeg {
         : ('-i', 'srt://127.0.0.1:%%in%%?mode=listener&latency='
                  . LATENCY * 1000);
 
-    my @out = $s->{to} eq 'srt' ? ('-f', 'mpegts', 'srt://127.0.0.1:%%out%%')
+    my @out = $s->{to} eq 'srt' ? ('-f', 'mpegts',
+                                   'srt://127.0.0.1:%%out%%?latency='
+                                   . LATENCY * 1000)
         : ('-f', 'flv', 'rtmp://127.0.0.1:%%far%%/live/x');
 
     return $b->{t}->spawn('ffmpeg', 'ffmpeg', '-v', 'error', @in,
@@ -270,7 +273,8 @@ sub run {
     $t->_cleanup;
     $far->_cleanup if $far;
 
-    my $less = $s->{from} eq 'srt' ? LATENCY * 1000 : 0;
+    my $srt = grep { $_ eq 'srt' } $s->{from}, $s->{to};
+    my $less = $srt * LATENCY * 1000;
 
     return {
         cpu => $cpu * 1000 / $took,

@@ -13,8 +13,8 @@
  *     mcstamp listen PORT            and as an SRT listener
  *
  * Both take --seconds N and, for readers, --skip N seconds.  Readers print JSON
- * in the end: delays in us of the first and of the last byte of pictures.  TSBPD
- * is off, so delays over SRT have no latency in them.
+ * in the end: delays in us of the first and of the last byte of pictures.  Those
+ * over SRT have its latency in them, ST_LATENCY ms.
  */
 
 
@@ -45,6 +45,9 @@
 #define ST_MARK    8
 #define ST_SIZE    (ST_MARK + ST_DIGITS)
 #define ST_MAX     (1 << 20)
+
+/* a receiver without TSBPD would hear of packets with the next ACK only */
+#define ST_LATENCY  20
 
 static const uint8_t  uuid[16] = {
     0x8a, 0x31, 0x5e, 0x77, 0x2c, 0x94, 0x4d, 0x1b,
@@ -472,7 +475,7 @@ play(char *url)
 static SRTSOCKET
 srt_open(const char *host, int port, struct sockaddr_in *sin)
 {
-    int        no = 0, live = SRTT_LIVE;
+    int        live = SRTT_LIVE, latency = ST_LATENCY;
     SRTSOCKET  s;
 
     srt_startup();
@@ -480,8 +483,7 @@ srt_open(const char *host, int port, struct sockaddr_in *sin)
     s = srt_create_socket();
 
     srt_setsockflag(s, SRTO_TRANSTYPE, &live, sizeof(live));
-    srt_setsockflag(s, SRTO_TSBPDMODE, &no, sizeof(no));
-    srt_setsockflag(s, SRTO_TLPKTDROP, &no, sizeof(no));
+    srt_setsockflag(s, SRTO_LATENCY, &latency, sizeof(latency));
 
     memset(sin, 0, sizeof(*sin));
     sin->sin_family = AF_INET;

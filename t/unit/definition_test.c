@@ -591,7 +591,7 @@ static definition_case_t  mistakes[] = {
     { IN, "rtmp:///live/a tls_verify=on", "\"tls_verify\" is for "
       "\"rtmps://HOST\" URLs, \"rtmp:///\" has no TLS" },
     { IN, "rtmp://h/live/a tls_verify=off", "\"tls_verify\" is for "
-      "\"rtmps://\" URLs, \"rtmp://\" has no TLS" },
+      "\"rtmps://HOST\" URLs, \"rtmp://\" has no TLS" },
     { IN, "rtmps://h/live/a tls_verify=1", "\"tls_verify\" must be \"off\" or "
       "\"on\"" },
     { IN, "rtmp:///live/a muxrate=5m maxrate=6m", "\"muxrate\" and "
