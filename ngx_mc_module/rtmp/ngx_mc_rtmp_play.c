@@ -504,7 +504,8 @@ ngx_mc_rtmp_virtual_tick(ngx_mc_rtmp_virtual_t *v, ngx_uint_t update)
         v->home = 0;
     }
 
-    if (v->side && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
+    if (v->side
+        && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
     {
         /* the lease goes with it */
         ngx_mc_rtmp_session_end(v->side);
