@@ -422,14 +422,22 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
     ngx_mc_frame_t *frame)
 {
     int64_t          now;
-    ngx_uint_t       i, jump;
+    ngx_uint_t       i, jump, video;
     ngx_mc_frame_t   copy, *headers[3];
 
     if (frame->config || frame->type == NGX_MC_FRAME_META) {
         return 0;
     }
 
-    if (lane->headers.video.tag && !frame->key) {
+    /* there is video, or will be */
+
+    video = (lane->headers.video.tag != NULL);
+
+    if (lane->demux && ngx_mc_ts_demux_tracks(lane->demux)[0].pid) {
+        video = 1;
+    }
+
+    if (video && !frame->key) {
 
         now = frame->origin;
 
