@@ -134,6 +134,8 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         track->marked = 0;
     }
 
+    mx->hint = 0;
+
     if (frame->len == frame->header) {
         return;
     }
@@ -221,7 +223,8 @@ ngx_mc_ts_mux_check(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 /*
  * Another stream begins.  Who marks may mark the next frame of each track:
  * the second one means the same.  Configurations stay until there are others,
- * a track that does not come back within a second leaves the PMT.
+ * a track that does not come back within a second leaves the PMT.  Metadata
+ * that came since the last frame are of the stream that begins.
  */
 
 static void
@@ -247,8 +250,11 @@ ngx_mc_ts_mux_marked(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
     ngx_mc_ts_mux_release(mx);
     ngx_mc_ts_mux_flush(mx);
 
-    mx->tracks[NGX_MC_TS_MUX_V].hinted = 0;
-    mx->tracks[NGX_MC_TS_MUX_A].hinted = 0;
+    if (!mx->hint) {
+        mx->tracks[NGX_MC_TS_MUX_V].hinted = 0;
+        mx->tracks[NGX_MC_TS_MUX_A].hinted = 0;
+    }
+
     mx->tracks[NGX_MC_TS_MUX_V].dirty = 1;
 
     mx->started = 0;

@@ -199,6 +199,8 @@ struct ngx_mc_ts_mux_s {
     unsigned                jump:1;        /* and the next datagram */
     unsigned                psi:1;         /* to be sent with the next frame */
     unsigned                checking:1;
+    unsigned                hint:1;        /* there were metadata, and no
+                                              frame since then */
 
     /* PSI: current, and what was sent last */
     u_char                  pat[NGX_MC_TS_SIZE];

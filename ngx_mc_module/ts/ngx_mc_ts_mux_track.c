@@ -43,6 +43,7 @@ ngx_mc_ts_mux_meta(ngx_mc_ts_mux_t *mx, u_char *p, size_t len)
 
     track = &mx->tracks[NGX_MC_TS_MUX_A];
 
+    mx->hint = 1;
     mx->tracks[NGX_MC_TS_MUX_V].hinted = 1;
     mx->tracks[NGX_MC_TS_MUX_V].expected = video;
     track->hinted = 1;

@@ -765,6 +765,20 @@ test_tracks(void)
     video(NGX_MC_CODEC_H264, KEY, 0, 0, 1000);
     is_num(count(0x100), 1, "video only at once");
     ngx_mc_ts_mux_free(mx);
+
+    /* and are of what is marked after them, of nothing else */
+
+    begin(0, 0);
+    frame(NGX_MC_FRAME_META, 0, 0, 0, 0, metadata, sizeof(metadata) - 1);
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, CONFIG | DISC, 0, 0, avcc,
+          sizeof(avcc));
+    video(NGX_MC_CODEC_H264, KEY, 0, 0, 1000);
+    is_num(count(0x100), 1, "metadata before the mark");
+
+    config(NGX_MC_CODEC_H264, 40 * MS);
+    video(NGX_MC_CODEC_H264, KEY | DISC, 40 * MS, 40 * MS, 1000);
+    is_num(count(0x100), 1, "no longer those");
+    ngx_mc_ts_mux_free(mx);
 }
 
 
