@@ -188,8 +188,10 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
             return NGX_DECLINED;
         }
 
+        /* nor is the name shown: it may be a key, in the wrong field */
+
         ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_STREAMID, &peer,
-                                  "no source has the name \"%V\"", &stream);
+                                  "no source has the name");
         return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
                                           &stream, "is not known");
     }
@@ -309,7 +311,13 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
 
     key = &name->def.params.key;
 
-    if (key->len) {
+    /* who publishes already may go on with the old key */
+
+    if (key->len
+        && !(p->accepted
+             && ngx_mc_rtmp_publish_is(p, name)
+             && name->def.params.rekey != NGX_MC_REKEY_DISCONNECT))
+    {
 
         /* digests: the time does not tell the length either */
 
