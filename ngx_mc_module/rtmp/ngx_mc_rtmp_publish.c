@@ -175,6 +175,14 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
 
         name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_OUTPUT);
 
+        if (name && ctx && ctx->data) {
+
+            /* a player, or refused already, in an application without
+               sources: what it was still is in use */
+
+            return NGX_ERROR;
+        }
+
         if (name) {
             ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_BUSY, &peer,
                                       "a publisher of this output's name");
