@@ -226,6 +226,9 @@ void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
 void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
 
+/* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
+ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
+
 /* clients: from init_conf(), whether there is an rtmp{} or not.  They are on no
    list of hooks: their sessions have handlers of their own, see there */
 char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
