@@ -85,6 +85,7 @@ typedef struct {
 ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open(ngx_mc_rtmp_name_t *name,
     ngx_str_t *peer, ngx_mc_rtmp_link_handlers_t *handlers, void *data);
 void ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link);
+void ngx_mc_rtmp_link_close_why(ngx_mc_rtmp_link_t *link, const char *why);
 
 /* the same for a publisher: when its session began, us, and since when, ms,
    the owner before this one had it; 0: it is new, or was cut off */
