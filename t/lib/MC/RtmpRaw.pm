@@ -26,7 +26,8 @@ use Exporter qw/ import /;
 use IO::Socket::IP;
 use Time::HiRes qw/ time sleep /;
 
-our @EXPORT_OK = qw/ amf amf_read flv_tags /;
+our @EXPORT_OK = qw/ amf amf_read flv_tags numbered publish_numbered
+                     play_numbered /;
 
 
 =head2 new(port, %options)
@@ -454,6 +455,98 @@ sub flv_tags {
     }
 
     return @tags;
+}
+
+
+=head2 numbered(n, [bytes])
+
+A key frame of H.264, as far as anybody but a decoder can see, with a number.
+
+=head2 publish_numbered(t, url, config), play_numbered(t, url)
+
+An MC::Process that sends 25 of them a second after the tag C<config>, until it
+is stopped; and one that plays them.  C<json> has C<sent>; C<frames>, C<first>,
+C<last>, C<lost>, C<other>, those that are not numbered, and C<closed>.
+
+=cut
+
+sub numbered {
+    my ($n, $bytes) = @_;
+
+    my $nal = sprintf "\x65MCN%08d", $n;
+    $nal .= 'x' x (($bytes || 400) - length $nal);
+
+    return "\x17\1\0\0\0" . pack 'N/a', $nal;
+}
+
+sub _open {
+    my ($t, $url) = @_;
+
+    my ($port, $app, $name) = $t->expand($url) =~ m!:(\d+)/([^/]+)/(.+)!;
+    my $c = MC::RtmpRaw->new($port);
+
+    $c->connect($app) && $c->create_stream or die "cannot connect: $url\n";
+
+    return ($c, $name);
+}
+
+sub publish_numbered {
+    my ($t, $url, $config) = @_;
+
+    return $t->background('numbered', sub {
+        my ($ended) = @_;
+        my ($c, $name) = _open($t, $url);
+        my $code = $c->publish($name) || 'no answer';
+
+        die "$code\n" if $code ne 'NetStream.Publish.Start';
+
+        my ($n, $start) = (0, time());
+
+        $c->tag(9, 0, $config);
+
+        until ($ended->() || $c->closed) {
+            $c->tag(9, $n * 40, numbered($n)) and $n++;
+            my $wait = $start + $n * 0.04 - time();
+            sleep $wait if $wait > 0;
+        }
+
+        return { sent => $n, closed => $c->{closed} ? 1 : 0 };
+    });
+}
+
+sub play_numbered {
+    my ($t, $url) = @_;
+
+    return $t->background('player', sub {
+        my ($ended) = @_;
+        my ($c, $name) = _open($t, $url);
+        my %r = (frames => 0, lost => 0, other => 0);
+
+        $c->play($name);
+
+        my @messages = @{ delete $c->{heard} || [] };
+
+        until ($ended->() || $c->closed) {
+            push @messages, $c->receive;
+
+            for (splice @messages) {
+                next if $_->{type} != 9 || $_->{body} =~ /^.\0/s;
+
+                if ($_->{body} !~ /MCN(\d{8})/) {
+                    $r{other}++;
+                    next;
+                }
+
+                $r{first} = $1 + 0 unless $r{frames}++;
+                $r{lost} += abs($1 - $r{last} - 1) if defined $r{last};
+                $r{last} = $1 + 0;
+            }
+
+            sleep 0.02;
+        }
+
+        return { %r, closed => $c->{closed} ? 1 : 0 };
+    });
 }
 
 
