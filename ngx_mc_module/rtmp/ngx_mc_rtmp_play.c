@@ -63,6 +63,7 @@ typedef struct {
     ngx_mc_frame_headers_t     headers;
     ngx_mc_rtmp_clock_t        clock;
     uint32_t                   timestamp;      /* ms, the newest */
+    int64_t                    created;        /* us */
     uint64_t                   frames;         /* that went to players */
 
     ngx_queue_t                players;
@@ -70,6 +71,7 @@ typedef struct {
     ngx_uint_t                 nwaiting;       /* for a frame to begin with */
     ngx_msec_t                 idle;           /* since when there are none */
 
+    unsigned                   opened:1;       /* the link was taken */
     unsigned                   home:1;
     unsigned                   keyed:1;        /* a key frame came by */
     unsigned                   video:1;        /* the flow has it */
@@ -110,6 +112,7 @@ static ngx_int_t ngx_mc_rtmp_virtual_lease(ngx_mc_rtmp_virtual_t *v,
     ngx_mc_endpoint_stat_t *st);
 static void ngx_mc_rtmp_virtual_release(ngx_mc_rtmp_virtual_t *v);
 static void ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame);
+static void ngx_mc_rtmp_virtual_opened(void *data);
 static void ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code,
     u_char *why);
 static ngx_uint_t ngx_mc_rtmp_virtual_known(ngx_mc_rtmp_virtual_t *v,
@@ -159,7 +162,7 @@ static ngx_rtmp_core_app_conf_t *ngx_mc_rtmp_play_app(ngx_str_t *app,
 static ngx_mc_rtmp_link_handlers_t  ngx_mc_rtmp_play_handlers = {
     ngx_mc_rtmp_virtual_frame,
     ngx_mc_rtmp_virtual_closed,
-    NULL
+    ngx_mc_rtmp_virtual_opened
 };
 
 
@@ -385,6 +388,7 @@ ngx_mc_rtmp_virtual_create(ngx_rtmp_core_srv_conf_t *cscf, void **app_conf,
     v->retry.log = ngx_cycle->log;
     v->retry.cancelable = 1;
 
+    v->created = ngx_mc_now();
     v->idle = ngx_current_msec;
     v->live_retry = ngx_current_msec;
     v->side_retry = ngx_current_msec;
@@ -502,7 +506,8 @@ ngx_mc_rtmp_virtual_tick(ngx_mc_rtmp_virtual_t *v, ngx_uint_t update)
         v->home = 0;
     }
 
-    if (v->side && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
+    if (v->side
+        && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
     {
         /* the lease goes with it */
         ngx_mc_rtmp_session_end(v->side);
@@ -590,9 +595,6 @@ ngx_mc_rtmp_virtual_open(ngx_mc_rtmp_virtual_t *v)
 static void
 ngx_mc_rtmp_virtual_link(ngx_mc_rtmp_virtual_t *v, ngx_mc_rtmp_name_t *name)
 {
-    ngx_queue_t           *q;
-    ngx_mc_rtmp_player_t  *pl;
-
     v->link = ngx_mc_rtmp_link_open(name, NULL, &ngx_mc_rtmp_play_handlers, v);
 
     if (v->link == NULL) {
@@ -604,16 +606,6 @@ ngx_mc_rtmp_virtual_link(ngx_mc_rtmp_virtual_t *v, ngx_mc_rtmp_name_t *name)
         {
             ngx_add_timer(&v->retry, NGX_MC_RTMP_RETRY);
         }
-
-        return;
-    }
-
-    for (q = ngx_queue_head(&v->players);
-         q != ngx_queue_sentinel(&v->players);
-         q = ngx_queue_next(q))
-    {
-        pl = ngx_queue_data(q, ngx_mc_rtmp_player_t, queue);
-        ngx_mc_rtmp_player_tell(pl);
     }
 }
 
@@ -690,6 +682,29 @@ ngx_mc_rtmp_virtual_release(ngx_mc_rtmp_virtual_t *v)
 }
 
 
+/* only now does the owner listen to what is told of players */
+
+static void
+ngx_mc_rtmp_virtual_opened(void *data)
+{
+    ngx_queue_t            *q;
+    ngx_mc_rtmp_player_t   *pl;
+    ngx_mc_rtmp_virtual_t  *v;
+
+    v = data;
+
+    v->opened = 1;
+
+    for (q = ngx_queue_head(&v->players);
+         q != ngx_queue_sentinel(&v->players);
+         q = ngx_queue_next(q))
+    {
+        pl = ngx_queue_data(q, ngx_mc_rtmp_player_t, queue);
+        ngx_mc_rtmp_player_tell(pl);
+    }
+}
+
+
 static void
 ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
 {
@@ -700,6 +715,7 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
     v = data;
 
     v->link = NULL;
+    v->opened = 0;
     v->lost = ngx_current_msec;
 
     for (q = ngx_queue_head(&v->players);
@@ -753,6 +769,14 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
         }
 
     } else {
+
+        if (frame->origin < v->created) {
+
+            /* kept for those who had a link to the owner's predecessor: the
+               recordings of another process have it already */
+
+            return;
+        }
 
         if (frame->type == NGX_MC_FRAME_VIDEO) {
             v->video = 1;
@@ -1292,6 +1316,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
 {
     size_t                     size;
     ngx_str_t                  stream;
+    ngx_uint_t                 n;
     ngx_mc_rtmp_ctx_t         *ctx;
     ngx_mc_rtmp_name_t        *name;
     ngx_pool_cleanup_t        *cln;
@@ -1331,11 +1356,19 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
         return NGX_ERROR;
     }
 
-    if (name->def.params.max_peers > 0
-        && name->stat->npeers >= (uint32_t) name->def.params.max_peers)
-    {
-        return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
-                                       "max_peers is reached");
+    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
+
+    if (name->def.params.max_peers > 0) {
+
+        /* the owner has yet to hear of those who have just come to here */
+
+        n = virtual ? virtual->nplayers : 0;
+        n = ngx_max(n, name->stat->npeers);
+
+        if (n >= (ngx_uint_t) name->def.params.max_peers) {
+            return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
+                                           "max_peers is reached");
+        }
     }
 
     if (ngx_mc_rtmp_play_ending) {
@@ -1343,8 +1376,6 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
                                     "The server is going down");
         return NGX_ERROR;
     }
-
-    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
 
     if (virtual == NULL) {
         cscf = ngx_rtmp_get_module_srv_conf(s, ngx_rtmp_core_module);
@@ -1412,7 +1443,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     if (virtual->link == NULL) {
         ngx_mc_rtmp_virtual_link(virtual, name);
 
-    } else {
+    } else if (virtual->opened) {
         ngx_mc_rtmp_player_tell(pl);
     }
 

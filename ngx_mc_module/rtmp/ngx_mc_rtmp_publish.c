@@ -61,7 +61,6 @@ typedef struct {
     u_char                   key[SHA256_DIGEST_LENGTH];
 
     int64_t                  began;            /* us */
-    int64_t                  connected_at;     /* ms, 0: a new connection */
 
     int64_t                  last;             /* ms, newest timestamp */
     ngx_mc_frame_headers_t   headers;
@@ -533,6 +532,26 @@ ngx_mc_rtmp_publish_exit(void)
 }
 
 
+/* the process ends: nginx would complain of connections that are open */
+
+void
+ngx_mc_rtmp_publish_leave(void)
+{
+    ngx_queue_t              *q;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    while (!ngx_queue_empty(&ngx_mc_rtmp_publishers)) {
+        q = ngx_queue_head(&ngx_mc_rtmp_publishers);
+        ngx_queue_remove(q);
+
+        p = ngx_queue_data(q, ngx_mc_rtmp_publisher_t, queue);
+        p->link = NULL;
+
+        ngx_close_connection(p->session->connection);
+    }
+}
+
+
 static void
 ngx_mc_rtmp_publish_timer(ngx_event_t *ev)
 {
@@ -631,7 +650,6 @@ ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
     }
 
     p->opened = 0;
-    p->connected_at = 0;
     p->lost = ngx_current_msec;
 
     if (ngx_mc_rtmp_publish_set(p, name) != NGX_OK) {
@@ -657,7 +675,6 @@ ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p)
         peer.len = ngx_strlen(p->peer);
 
         p->link = ngx_mc_rtmp_link_open_publisher(name, &peer, p->began,
-                                                  p->connected_at,
                                                 &ngx_mc_rtmp_publish_handlers,
                                                   p);
     }
@@ -676,7 +693,6 @@ ngx_mc_rtmp_publish_opened(void *data)
     }
 
     p->opened = 1;
-    p->connected_at = ngx_mc_epoch_ms();
     p->wait_key = 0;
 
     p->chunk_size = p->session->in_chunk_size;
@@ -789,12 +805,6 @@ ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code, u_char *why)
 
         if (p->accepted) {
             p->lost = ngx_current_msec;
-        }
-
-        /* a flow that moves takes its connection along */
-
-        if (ngx_strcmp(why, "moving") != 0) {
-            p->connected_at = 0;
         }
 
         if (p->timer.timer_set) {
