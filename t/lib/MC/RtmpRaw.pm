@@ -61,6 +61,114 @@ sub new {
     return $self;
 }
 
+=head2 serve(t, kind => sub, ...), port(kind)
+
+A process with a server for each kind.  A sub is called with a client that has
+just come and then every few ms, until it returns false, which closes it; it is
+handed the client, an MC::RtmpRaw, a hash of its own for whatever it has to
+remember, and the messages that have come.  C<step> of that hash is 0 before
+the handshake, which C<shake> does.  C<json>: clients of each kind, and what
+subs added up in C<< $c->{sum} >>.
+
+C<normal(client, message)>: answers a command as servers do.
+
+=cut
+
+sub serve {
+    my ($t, %kinds) = @_;
+
+    my (%listen, @clients, %r);
+
+    for (sort keys %kinds) {
+        $listen{$_} = IO::Socket::IP->new(LocalHost => '127.0.0.1',
+                                          Listen => 64) or die "listen: $!";
+        $t->{raw_ports}{$_} = $listen{$_}->sockport;
+    }
+
+    return $t->background('serve', sub {
+        my ($ended) = @_;
+
+        $_->blocking(0) for values %listen;
+        $SIG{PIPE} = 'IGNORE';
+
+        until ($ended->()) {
+            for my $kind (keys %listen) {
+                while (my $fh = $listen{$kind}->accept) {
+                    $fh->blocking(0);
+                    push @clients, bless {
+                        fh => $fh, kind => $kind, chunk => 128, tx => 0,
+                        in_chunk => 128, in => '', got => {}, timeout => 0.2,
+                        sum => $r{"$kind-sum"} ||= {}, step => 0, mem => {},
+                    }, 'MC::RtmpRaw';
+                    $r{$kind}++;
+                }
+            }
+
+            @clients = grep {
+                my $c = $_;
+                my @m = $c->{step} && !$c->{raw} ? $c->receive : ();
+                my $keep = $kinds{$c->{kind}}->($c, $c->{mem}, @m);
+
+                $c->close unless $keep && !$c->{closed};
+                !$c->{closed};
+            } @clients;
+
+            sleep 0.01;
+        }
+
+        return \%r;
+    });
+}
+
+# true when it is done; C1 is given back as S1 and S2
+
+sub shake {
+    my ($self) = @_;
+
+    return 1 if $self->{step};
+
+    $self->_fill;
+    return 0 if length $self->{in} < ($self->{said} ? 1536 : 1537);
+
+    if (!$self->{said}++) {
+        my $c1 = substr $self->{in}, 0, 1537, '';
+        $self->send($c1 . substr $c1, 1);
+        return 0;
+    }
+
+    substr $self->{in}, 0, 1536, '';
+    $self->{step} = 1;
+
+    return 1;
+}
+
+sub normal {
+    my ($self, $m) = @_;
+
+    my ($name, $tx) = @{ $m->{args} || return };
+
+    if ($name eq 'connect') {
+        $self->message(5, 0, pack 'N', 2_500_000);
+        $self->message(20, 0, amf('_result', $tx, [fmsVer => 'x'],
+            [level => 'status', code => 'NetConnection.Connect.Success']),
+            msid => 0);
+
+    } elsif ($name eq 'createStream') {
+        $self->message(20, 0, amf('_result', $tx, undef, 1), msid => 0);
+
+    } elsif ($name eq 'publish' || $name eq 'play') {
+        $self->message(4, 0, pack 'nN', 0, 1);
+        $self->message(20, 0, amf('onStatus', 0, undef,
+            [level => 'status', code => $name eq 'play'
+                ? 'NetStream.Play.Start' : 'NetStream.Publish.Start',
+             description => 'as you like']), msid => 1);
+        $self->{up} = 1;
+
+    } elsif ($name eq 'releaseStream' || $name eq 'FCPublish') {
+        $self->message(20, 0, amf('_result', $tx, undef), msid => 0);
+    }
+}
+
 sub handshake {
     my ($self) = @_;
 
@@ -309,25 +417,23 @@ sub receive {
 sub _chunk {
     my ($self) = @_;
 
-    my $in = $self->{in};
+    return 0 unless length $self->{in};
 
-    return 0 unless length $in;
-
-    my $first = unpack 'C', $in;
+    my $first = unpack 'C', $self->{in};
     my ($fmt, $csid) = ($first >> 6, $first & 63);
     my $st = $self->{got}{$csid} ||= { body => '', len => 0, type => 0,
                                        ts => 0 };
     my $at = 1;
     my $need = (11, 7, 3, 0)[$fmt];
 
-    return 0 if length $in < $at + $need;
+    return 0 if length $self->{in} < $at + $need;
 
     my %new = %$st;
 
     if ($fmt < 3) {
-        $new{ts24} = unpack 'N', "\0" . substr $in, $at, 3;
-        @new{qw/ len type /} = (unpack('N', "\0" . substr $in, $at + 3, 3),
-                                unpack('C', substr $in, $at + 6, 1))
+        $new{ts24} = unpack 'N', "\0" . substr $self->{in}, $at, 3;
+        @new{qw/ len type /} = (unpack('N', "\0" . substr $self->{in}, $at + 3, 3),
+                                unpack('C', substr $self->{in}, $at + 6, 1))
             if $fmt < 2;
         $at += $need;
     }
@@ -337,9 +443,9 @@ sub _chunk {
     my $part = $new{len} - length $new{body};
     $part = $self->{in_chunk} if $part > $self->{in_chunk};
 
-    return 0 if length $in < $at + $part;
+    return 0 if length $self->{in} < $at + $part;
 
-    $new{body} .= substr $in, $at, $part;
+    $new{body} .= substr $self->{in}, $at, $part;
     substr($self->{in}, 0, $at + $part) = '';
     $self->{got}{$csid} = \%new;
 
