@@ -351,10 +351,22 @@ ngx_mc_lane_frame(void *data, ngx_mc_frame_t *frame)
     ngx_mc_lane_t *lane = data;
 
     ngx_uint_t          i;
+    ngx_mc_frame_t      copy;
     ngx_mc_pipeline_t  *pl;
     ngx_mc_endpoint_t  *ep;
 
     pl = lane->pipeline;
+
+    if (frame->discontinuity && frame->type == NGX_MC_FRAME_AUDIO
+        && lane->demux && lane->headers.video.tag)
+    {
+        /* told of each track: what outputs begin anew with is video's, or
+           the first audio would cost them a group of pictures */
+
+        copy = *frame;
+        copy.discontinuity = 0;
+        frame = &copy;
+    }
 
     if (frame->discontinuity) {
         for (i = 0; i < pl->nframe_outputs; i++) {

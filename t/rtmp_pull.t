@@ -49,7 +49,8 @@ my $t = MC->new(rtmp => $rtmp, flows => $one,
 
 my $file = sample($t, 'in.flv', seconds => 10, bframes => 2);
 
-is($t->source('one')->{state}, 'connecting', 'nothing is played yet');
+ok($t->poll(sub { ($t->source('one') || {})->{state} eq 'connecting' }, 20),
+   'nothing is played yet');
 
 my $publisher = publish($t, $in, $t->dir . "/$file");
 

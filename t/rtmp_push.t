@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw/ time /;
 
 use MC;
-use MC::Media qw/ sample same_media /;
+use MC::Media qw/ sample feed same_media /;
 use MC::Rtmp qw/ publish rtmp_server connected event /;
 
 
@@ -109,6 +109,14 @@ mc_flow main {
     mc_output pushed @{[ $server->rtmp_url('pushed') ]}?key=hush-hush;
     mc_output listened rtmp://127.0.0.1:$ffmpeg/live/name;
 }
+mc_flow ts {
+    mc_source udp://127.0.0.1:%%ts%%;
+    mc_output o @{[ $server->rtmp_url('ts') ]};
+}
+mc_flow hevc {
+    mc_source udp://127.0.0.1:%%hevc%%;
+    mc_output o @{[ $server->rtmp_url('hevc') ]};
+}
 mc_flow nobody {
     mc_source udp://127.0.0.1:%%unused%%;
     mc_output o rtmp://127.0.0.1:%%nobody%%/live/name;
@@ -156,6 +164,20 @@ $e = event($t, 'nobody', 'connect_failed', 15, 'nobody there: told');
 like($e->{message}, qr/refused/i, 'nobody there: why');
 
 
+# from transport streams
+
+my $ts = sample($t, 'in.ts', seconds => 6, bframes => 2);
+my $hevc = sample($t, 'hevc.ts', seconds => 4, video => 'hevc');
+
+my @feeds = (feed($t, $ts, 'udp://127.0.0.1:%%ts%%'),
+             feed($t, $hevc, 'udp://127.0.0.1:%%hevc%%'));
+$_->wait(30) for @feeds;
+
+ok($t->poll(sub { $t->output('hevc', 'o')->{rtmp}{frames} > 200 }, 10),
+   'HEVC was published');
+is($t->output('hevc', 'o')->{rtmp}{video_codec_id}, 'hvc1',
+   'as Enhanced RTMP has it');
+
 is($publisher->wait(40), 0, 'all was published');
 
 $t->poll(sub { my $o = $t->output('main', 'pushed');
@@ -187,6 +209,8 @@ like($seen->{odd}, qr/FCUnpublish.*deleteStream/s,
 
 same_media($t, $file, $server->recorded($t, 'pushed'), min => 200,
            name => 'what nginx-rtmp got');
+same_media($t, $ts, $server->recorded($t, 'ts'), min => 100,
+           name => 'what came from a transport stream');
 same_media($t, $file, 'listened.flv', min => 200,
            name => 'what ffmpeg got');
 

@@ -113,7 +113,8 @@ sub made {
         "$_ " . (ref $sample->{$_} ? "@{ $sample->{$_} }" : $sample->{$_})
     } sort keys %$sample;
 
-    return $made{$key} ||= sample($t, 'in-' . keys(%made) . '.ts', %$sample);
+    return $made{$key} ||= sample($t, 'in-' . keys(%made) . '.ts',
+                                  seconds => 4, %$sample);
 }
 
 $_->{file} = made($_->{sample}) for @in, @out;
@@ -126,7 +127,7 @@ for my $o (@out) {
     $o->{file} = $flv;
 }
 
-my $hevc = sample($t, 'hevc.ts', video => 'hevc', bframes => 2);
+my $hevc = sample($t, 'hevc.ts', seconds => 4, video => 'hevc', bframes => 2);
 
 
 # transport streams in: pushed to a server that records, and played
@@ -136,8 +137,6 @@ my $n = 0;
 
 for my $i (@in) {
     connected($t, $i->{flow}, 'push');
-
-    # ffmpeg would change what it takes for a discontinuity
 
     next unless $i->{name} =~ /^(?:plain|open_gop|mp3|audio|video)$/;
 
@@ -154,45 +153,7 @@ my $hevc_out = record($t, 'udp://127.0.0.1:%%hevc_out%%', 'hevc-out.ts');
 connected($t, 'hevc-1', 'push');
 my $hevc_feed = feed($t, $hevc, 'udp://127.0.0.1:%%hevc_in%%');
 
-$_->{feed}->wait(30) for @in;
-
-# the server has it when nothing more comes
-
-for my $i (@in) {
-    my ($size, $same) = (-1, 0);
-
-    $t->poll(sub {
-        my $now = $server->recorded_size($i->{name});
-        $same = $now == $size ? $same + 1 : 0;
-        $size = $now;
-        $same >= 6
-    }, 10, 0.1);
-
-    $i->{play}->stop if $i->{play};
-}
-
-for my $i (@in) {
-    my $file = $server->recorded($t, $i->{name});
-
-    same_media($t, $i->{file}, $file, %{ $i->{options} }, min => 90,
-               name => "$i->{name}: $i->{protocol} to a server");
-
-    same_media($t, $i->{file}, $i->{played}, %{ $i->{options} }, min => 60,
-               name => "$i->{name}: $i->{protocol} to $i->{tool}")
-        if $i->{played};
-
-    is($t->source($i->{flow})->{ts}{continuity_errors}, 0,
-       "$i->{name}: came whole");
-}
-
-event($t, 'to-rtmp-ac3', 'codec_unsupported', 1, 'AC-3 is told of');
-
-$hevc_feed->wait(10);
-$hevc_out->stop;
-same_media($t, $hevc, 'hevc-out.ts', min => 90, name => 'HEVC there and back');
-
-
-# RTMP in
+# RTMP in, at the same time
 
 for my $o (@out) {
     for my $protocol (@{ $o->{protocols} }) {
@@ -215,6 +176,54 @@ $_->{publish} = publish($t, "rtmp://127.0.0.1:%%rtmp%%/live/in-$_->{name}",
                         $_->{file}, audio_only => $_->{name} eq 'audio')
     for @out;
 
+
+# what became of transport streams
+
+$_->{feed}->wait(30) for @in;
+
+# the server has it when nothing more comes
+
+my ($size, $same) = (-1, 0);
+
+$t->poll(sub {
+    my $now = 0;
+    $now += $server->recorded_size($_->{name}) for @in;
+
+    $same = $now == $size ? $same + 1 : 0;
+    $size = $now;
+    $same >= 8
+}, 15, 0.1);
+
+$_->stop for map { $_->{play} || () } @in;
+
+for my $i (@in) {
+    my $file = $server->recorded($t, $i->{name});
+
+    same_media($t, $i->{file}, $file, %{ $i->{options} }, min => 60,
+               name => "$i->{name}: $i->{protocol} to a server");
+
+    # a player that comes late begins at a picture that is no IDR: what that
+    # one lets be forgotten was never there
+
+    same_media($t, $i->{file}, $i->{played}, %{ $i->{options} }, min => 50,
+               decode => $i->{name} eq 'open_gop'
+                         ? qr/mmco: unref short failure/ : 1,
+               name => "$i->{name}: $i->{protocol} to $i->{tool}")
+        if $i->{played};
+
+    is($t->source($i->{flow})->{ts}{continuity_errors}, 0,
+       "$i->{name}: came whole");
+}
+
+event($t, 'to-rtmp-ac3', 'codec_unsupported', 1, 'AC-3 is told of');
+
+$hevc_feed->wait(10);
+$hevc_out->stop;
+same_media($t, $hevc, 'hevc-out.ts', min => 60, name => 'HEVC there and back');
+
+
+# and of RTMP
+
 for my $o (@out) {
     my $p = $o->{publish};
 
@@ -229,7 +238,7 @@ $t->poll(sub { 0 }, 1.5);
 for my $o (@out) {
     for my $r (@{ $o->{record} }) {
         $r->{process}->stop;
-        same_media($t, $o->{file}, $r->{file}, %{ $o->{options} }, min => 90,
+        same_media($t, $o->{file}, $r->{file}, %{ $o->{options} }, min => 60,
                    name => "$o->{name}: RTMP to $r->{protocol}");
     }
 }

@@ -237,6 +237,7 @@ ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
 /* worker_shutdown_timeout: what is left ends now */
 void ngx_mc_rtmp_publish_exit(void);
+void ngx_mc_rtmp_publish_leave(void);
 ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
 

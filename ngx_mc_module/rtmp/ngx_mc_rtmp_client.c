@@ -59,6 +59,11 @@
 /* many servers refuse what is larger */
 #define NGX_MC_RTMP_USUAL_MAX     (1024 * 1024)
 
+/* room for a count of references, that keeps what follows aligned; buffers that
+   nginx-rtmp may take for answers of its own */
+#define NGX_MC_RTMP_REF           16
+#define NGX_MC_RTMP_SPARE         4
+
 #define NGX_MC_RTMP_STREAMS       64
 #define NGX_MC_RTMP_IOV           64
 #define NGX_MC_RTMP_GATHER        16384
@@ -244,6 +249,8 @@ static void ngx_mc_rtmp_client_headers(ngx_mc_rtmp_client_t *cl);
 static ngx_int_t ngx_mc_rtmp_client_media(ngx_mc_rtmp_client_t *cl,
     ngx_mc_frame_t *frame, uint32_t timestamp);
 static ngx_uint_t ngx_mc_rtmp_client_queue(ngx_mc_rtmp_conn_t *conn);
+static ngx_int_t ngx_mc_rtmp_client_spare(ngx_mc_rtmp_conn_t *conn,
+    ngx_uint_t n);
 static ngx_int_t ngx_mc_rtmp_client_enqueue(ngx_mc_rtmp_conn_t *conn,
     ngx_rtmp_header_t *h, ngx_rtmp_header_t *lh, ngx_str_t *prefix,
     u_char *data, size_t len);
@@ -453,7 +460,9 @@ ngx_mc_rtmp_client_open(ngx_mc_endpoint_t *ep)
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &on, sizeof(int));
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof(int));
 
-    on = NGX_MC_RTMP_SEND_TIMEOUT;
+    /* later than our own, which can tell what happened */
+
+    on = 2 * NGX_MC_RTMP_SEND_TIMEOUT;
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &on, sizeof(int));
 
     cl->msid = 0;
@@ -699,6 +708,11 @@ ngx_mc_rtmp_client_begin(ngx_mc_rtmp_client_t *cl)
     s->relay = 1;
     ngx_rtmp_set_ctx(s, conn, ngx_mc_rtmp_hooks_module);
 
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE) != NGX_OK) {
+        ngx_mc_endpoint_failed(ep, NGX_MC_EVENT_CONNECT_FAILED, "no memory");
+        return;
+    }
+
     conn->busy = 1;
     ngx_rtmp_client_handshake(s, 0);
     conn->busy = 0;
@@ -909,6 +923,11 @@ ngx_mc_rtmp_client_read(ngx_event_t *rev)
         return;
     }
 
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE) != NGX_OK) {
+        ngx_rtmp_finalize_session(c->data);
+        return;
+    }
+
     conn->busy = 1;
     conn->read_handler(rev);
     conn->busy = 0;
@@ -1023,8 +1042,8 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 
         } else if (conn->largest > NGX_MC_RTMP_USUAL_MAX) {
             *ngx_snprintf(buf, sizeof(buf) - 1, "the server closed the "
-                          "connection, after a message of %uD bytes, which it "
-                          "may not take", conn->largest) = '\0';
+                          "connection after a message of %uD bytes, "
+                          "maybe too large", conn->largest) = '\0';
             why = buf;
 
         } else {
@@ -1963,9 +1982,8 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
     video = (frame->type == NGX_MC_FRAME_VIDEO);
 
     if (frame->discontinuity) {
+        /* that it begins with a key frame is seen to by the lane */
         cl->clock.jump = 1;
-        cl->wait_key = 1;
-        cl->wait_since = now;
     }
 
     if (frame->type == NGX_MC_FRAME_META || frame->config || frame->end) {
@@ -2003,7 +2021,7 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
                 /* nothing is lost that could have been decoded, unless it is
                    us who made it so */
 
-                if (cl->clock.started && !cl->clock.jump) {
+                if (cl->clock.started) {
                     goto dropped;
                 }
 
@@ -2033,8 +2051,7 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
         /* with video, both begin at a key frame; a video that does not come
            takes the sound with it for a while only */
 
-        if (cl->video && cl->wait_key
-            && (!cl->clock.started || cl->clock.jump)
+        if (cl->video && cl->wait_key && !cl->clock.started
             && now - cl->wait_since < (int64_t) NGX_MC_RTMP_TIMEOUT * 1000)
         {
             return;
@@ -2149,6 +2166,55 @@ ngx_mc_rtmp_client_queue(ngx_mc_rtmp_conn_t *conn)
 }
 
 
+/*
+ * nginx-rtmp takes buffers from a list of free ones, and makes others in memory
+ * that is not aligned for what is in it.  It never has to: there are "n" for
+ * it, or NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_mc_rtmp_client_spare(ngx_mc_rtmp_conn_t *conn, ngx_uint_t n)
+{
+    u_char                    *p;
+    size_t                     size;
+    ngx_chain_t               *l;
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    cscf = &conn->srv_conf;
+
+    for (l = cscf->free; l && n; l = l->next) {
+        n--;
+    }
+
+    size = NGX_MC_RTMP_CHUNK + NGX_RTMP_MAX_CHUNK_HEADER;
+
+    while (n--) {
+
+        p = ngx_palloc(cscf->pool, NGX_MC_RTMP_REF + sizeof(ngx_chain_t)
+                                   + sizeof(ngx_buf_t) + size);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        /* the count of references is right before the link */
+
+        l = (ngx_chain_t *) (p + NGX_MC_RTMP_REF);
+        p = (u_char *) l + sizeof(ngx_chain_t);
+
+        l->buf = (ngx_buf_t *) p;
+        ngx_memzero(l->buf, sizeof(ngx_buf_t));
+
+        l->buf->start = p + sizeof(ngx_buf_t);
+        l->buf->end = l->buf->start + size;
+
+        l->next = cscf->free;
+        cscf->free = l;
+    }
+
+    return NGX_OK;
+}
+
+
 /* "lh": of the last message on this chunk stream; csid 0: none */
 
 static ngx_int_t
@@ -2180,6 +2246,13 @@ ngx_mc_rtmp_client_enqueue(ngx_mc_rtmp_conn_t *conn, ngx_rtmp_header_t *h,
         in[0].buf = &b[0];
         in[0].next = &in[1];
         len += prefix->len;
+    }
+
+    if (ngx_mc_rtmp_client_spare(conn, NGX_MC_RTMP_SPARE
+                                       + len / NGX_MC_RTMP_CHUNK)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     out = ngx_rtmp_append_shared_bufs(cscf, NULL, prefix ? &in[0] : &in[1]);

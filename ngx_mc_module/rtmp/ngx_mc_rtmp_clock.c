@@ -12,6 +12,7 @@
 /* a step beyond this, ms, is another stream even if nobody has said so:
    tracks of one stream are not that far apart */
 #define NGX_MC_RTMP_CLOCK_STEP  10000
+#define NGX_MC_RTMP_CLOCK_FIT   1000
 
 
 void
@@ -25,10 +26,11 @@ uint32_t
 ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     int64_t now)
 {
-    int64_t     ms, newest, elapsed;
-    ngx_uint_t  video;
+    int64_t     ms, out, newest, elapsed;
+    ngx_uint_t  video, jump;
 
     newest = ngx_max(clock->last[0], clock->last[1]);
+
     if (frame->type != NGX_MC_FRAME_AUDIO
         && frame->type != NGX_MC_FRAME_VIDEO)
     {
@@ -39,6 +41,8 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
         return (uint32_t) newest;
     }
 
+    video = (frame->type == NGX_MC_FRAME_VIDEO);
+
     ms = ngx_mc_frame_ms(frame->dts);
     elapsed = ngx_max((now - clock->last_at) / 1000, 0);
 
@@ -46,12 +50,24 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
         clock->offset = -ms;
         clock->started = 1;
 
-    } else if (clock->jump || frame->discontinuity
-               || ms + clock->offset < newest - NGX_MC_RTMP_CLOCK_STEP
-               || ms + clock->offset
-                  > newest + elapsed + NGX_MC_RTMP_CLOCK_STEP)
-    {
-        clock->offset = newest + ngx_max(elapsed, 1) - ms;
+    } else {
+        out = ms + clock->offset;
+
+        /* what is said to be another stream may go on in the same time, and the
+           track that is told of it later does */
+
+        if (clock->jump || frame->discontinuity) {
+            jump = (out < clock->last[video]
+                    || out > newest + elapsed + NGX_MC_RTMP_CLOCK_FIT);
+
+        } else {
+            jump = (out < newest - NGX_MC_RTMP_CLOCK_STEP
+                    || out > newest + elapsed + NGX_MC_RTMP_CLOCK_STEP);
+        }
+
+        if (jump) {
+            clock->offset = newest + ngx_max(elapsed, 1) - ms;
+        }
     }
 
     clock->jump = 0;
@@ -59,8 +75,6 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     ms += clock->offset;
 
     /* frames that belong before the first of a stream, of the other track */
-
-    video = (frame->type == NGX_MC_FRAME_VIDEO);
 
     ms = ngx_max(ms, clock->last[video]);
 

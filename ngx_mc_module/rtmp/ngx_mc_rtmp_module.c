@@ -171,6 +171,7 @@ ngx_mc_rtmp_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_mc_rtmp_play_exit(cycle);
+    ngx_mc_rtmp_publish_leave();
     ngx_mc_rtmp_link_exit(cycle);
 }
 

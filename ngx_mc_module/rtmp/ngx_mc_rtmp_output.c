@@ -33,7 +33,8 @@ typedef struct {
     ngx_queue_t            links;
     ngx_uint_t             nlinks;
 
-    /* frames since it was opened, ngx_mc_rtmp_kept_t */
+    /* frames since it was opened, ngx_mc_rtmp_kept_t, for links that come
+       back: whoever is new drops them, by their origin */
     ngx_queue_t            backlog;
     size_t                 backlog_size;
     ngx_msec_t             opened;
@@ -96,13 +97,18 @@ ngx_mc_rtmp_output_init(ngx_mc_endpoint_t *ep)
 void
 ngx_mc_rtmp_output_open(ngx_mc_endpoint_t *ep)
 {
+    int64_t                started;
     ngx_mc_rtmp_stat_t    *st;
     ngx_mc_rtmp_output_t  *out;
 
     out = ep->data;
 
     out->opened = ngx_current_msec;
-    out->keeping = 1;
+
+    /* the flow is not that new: it ran in another process */
+    started = ep->flow->stat->started_at;
+    out->keeping = (started && ngx_mc_epoch_ms() - started > 1000);
+
     out->video_codec_id = -1;
     out->audio_codec_id = -1;
 

@@ -63,6 +63,7 @@ typedef struct {
     ngx_mc_frame_headers_t     headers;
     ngx_mc_rtmp_clock_t        clock;
     uint32_t                   timestamp;      /* ms, the newest */
+    int64_t                    created;        /* us */
     uint64_t                   frames;         /* that went to players */
 
     ngx_queue_t                players;
@@ -385,6 +386,7 @@ ngx_mc_rtmp_virtual_create(ngx_rtmp_core_srv_conf_t *cscf, void **app_conf,
     v->retry.log = ngx_cycle->log;
     v->retry.cancelable = 1;
 
+    v->created = ngx_mc_now();
     v->idle = ngx_current_msec;
     v->live_retry = ngx_current_msec;
     v->side_retry = ngx_current_msec;
@@ -753,6 +755,14 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
         }
 
     } else {
+
+        if (frame->origin < v->created) {
+
+            /* kept for those who had a link to the owner's predecessor: the
+               recordings of another process have it already */
+
+            return;
+        }
 
         if (frame->type == NGX_MC_FRAME_VIDEO) {
             v->video = 1;
@@ -1292,6 +1302,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
 {
     size_t                     size;
     ngx_str_t                  stream;
+    ngx_uint_t                 n;
     ngx_mc_rtmp_ctx_t         *ctx;
     ngx_mc_rtmp_name_t        *name;
     ngx_pool_cleanup_t        *cln;
@@ -1331,11 +1342,19 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
         return NGX_ERROR;
     }
 
-    if (name->def.params.max_peers > 0
-        && name->stat->npeers >= (uint32_t) name->def.params.max_peers)
-    {
-        return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
-                                       "max_peers is reached");
+    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
+
+    if (name->def.params.max_peers > 0) {
+
+        /* the owner has yet to hear of those who have just come to here */
+
+        n = virtual ? virtual->nplayers : 0;
+        n = ngx_max(n, name->stat->npeers);
+
+        if (n >= (ngx_uint_t) name->def.params.max_peers) {
+            return ngx_mc_rtmp_play_refuse(s, name, NGX_MC_REJECTED_LIMIT,
+                                           "max_peers is reached");
+        }
     }
 
     if (ngx_mc_rtmp_play_ending) {
@@ -1343,8 +1362,6 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
                                     "The server is going down");
         return NGX_ERROR;
     }
-
-    virtual = ngx_mc_rtmp_virtual_find(&s->app, &stream, s->app_conf);
 
     if (virtual == NULL) {
         cscf = ngx_rtmp_get_module_srv_conf(s, ngx_rtmp_core_module);

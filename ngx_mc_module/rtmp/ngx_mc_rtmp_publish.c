@@ -488,6 +488,26 @@ ngx_mc_rtmp_publish_exit(void)
 }
 
 
+/* the process ends: nginx would complain of connections that are open */
+
+void
+ngx_mc_rtmp_publish_leave(void)
+{
+    ngx_queue_t              *q;
+    ngx_mc_rtmp_publisher_t  *p;
+
+    while (!ngx_queue_empty(&ngx_mc_rtmp_publishers)) {
+        q = ngx_queue_head(&ngx_mc_rtmp_publishers);
+        ngx_queue_remove(q);
+
+        p = ngx_queue_data(q, ngx_mc_rtmp_publisher_t, queue);
+        p->link = NULL;
+
+        ngx_close_connection(p->session->connection);
+    }
+}
+
+
 static void
 ngx_mc_rtmp_publish_timer(ngx_event_t *ev)
 {

@@ -19,7 +19,8 @@
 /* room for what is assembled, at first */
 #define NGX_MC_TS_BUFFER       (64 * 1024)
 
-/* 90 kHz: what a DTS is off at most; and if the PCR told of a new time base */
+/* 90 kHz: what a DTS is off at most; and if the PCR told of a new time base,
+   or the DTS went back */
 #define NGX_MC_TS_JUMP         (10 * 90000)
 #define NGX_MC_TS_JUMP_TOLD    (90000 / 2)
 
@@ -37,6 +38,7 @@
 /* adaptation_field: OPCR_flag and those after it, rare */
 #define NGX_MC_TS_AF_MORE      0x0f
 
+static ngx_uint_t ngx_mc_ts_demux_scrambled(ngx_mc_ts_demux_t *dm);
 static void ngx_mc_ts_demux_packet(ngx_mc_ts_demux_t *dm, u_char *p);
 static void ngx_mc_ts_demux_pcr(ngx_mc_ts_demux_t *dm, u_char *p);
 
@@ -46,6 +48,7 @@ static void ngx_mc_ts_demux_program(ngx_mc_ts_demux_t *dm, ngx_uint_t i);
 static void ngx_mc_ts_demux_next(ngx_mc_ts_demux_t *dm);
 static void ngx_mc_ts_demux_select(ngx_mc_ts_demux_t *dm);
 static ngx_uint_t ngx_mc_ts_demux_playable(ngx_mc_psi_stream_t *st);
+static ngx_uint_t ngx_mc_ts_demux_sections(ngx_mc_psi_stream_t *st);
 static void ngx_mc_ts_demux_track(ngx_mc_ts_demux_t *dm, ngx_uint_t i,
     ngx_mc_psi_stream_t *st);
 static void ngx_mc_ts_demux_tell(ngx_mc_ts_demux_t *dm,
@@ -164,7 +167,6 @@ ngx_mc_ts_demux_reset(ngx_mc_ts_demux_t *dm)
     dm->found = 0;
     dm->mapped = 0;
     dm->barren = 0;
-    dm->scrambled = 0;
     dm->frames = 0;
     dm->begun = 0;
     dm->meta = 0;
@@ -223,7 +225,7 @@ const char *
 ngx_mc_ts_demux_problem(ngx_mc_ts_demux_t *dm)
 {
     if (dm->frames) {
-        return dm->scrambled ? "scrambled" : NULL;
+        return ngx_mc_ts_demux_scrambled(dm) ? "scrambled" : NULL;
     }
 
     if (!dm->pat.complete) {
@@ -261,7 +263,7 @@ ngx_mc_ts_demux_problem(ngx_mc_ts_demux_t *dm)
         return dm->problem;
     }
 
-    if (dm->scrambled) {
+    if (ngx_mc_ts_demux_scrambled(dm)) {
         return "scrambled";
     }
 
@@ -272,6 +274,27 @@ ngx_mc_ts_demux_problem(ngx_mc_ts_demux_t *dm)
     }
 
     return "no frame that can be decoded yet";
+}
+
+
+/* all of it that is ours */
+
+static ngx_uint_t
+ngx_mc_ts_demux_scrambled(ngx_mc_ts_demux_t *dm)
+{
+    ngx_uint_t  i, n;
+
+    for (i = 0, n = 0; i < 2; i++) {
+
+        if (dm->es[i].scrambled) {
+            n++;
+
+        } else if (dm->tracks[i].bytes) {
+            return 0;
+        }
+    }
+
+    return n != 0;
 }
 
 
@@ -419,6 +442,7 @@ ngx_mc_ts_demux_pat(void *data, u_char *section, size_t len)
         dm->pmt_pid = NGX_MC_TS_NO_PID;
         dm->pcr_pid = NGX_MC_TS_NO_PID;
         dm->pmt.nstreams = 0;
+        dm->frames = 0;
 
         ngx_mc_ts_demux_track(dm, NGX_MC_TS_VIDEO, NULL);
         ngx_mc_ts_demux_track(dm, NGX_MC_TS_AUDIO, NULL);
@@ -456,7 +480,9 @@ ngx_mc_ts_demux_pmt(void *data, u_char *section, size_t len)
     ngx_mc_ts_demux_t *dm = data;
 
     u_char      *crc;
+    uint8_t      unplayable[NGX_MC_PSI_STREAMS];
     uint16_t     program;
+    ngx_uint_t   i, n;
 
     crc = section + len - PSI_CRC_SIZE;
 
@@ -479,8 +505,11 @@ ngx_mc_ts_demux_pmt(void *data, u_char *section, size_t len)
 
     ngx_mc_ts_demux_tell(dm, &dm->new_pmt);
 
+    /* the PID of null packets: there is no PCR, 2.4.4.9 */
+
     if (dm->pcr_pid != dm->new_pmt.pcr_pid) {
-        dm->pcr_pid = dm->new_pmt.pcr_pid;
+        dm->pcr_pid = (dm->new_pmt.pcr_pid == 0x1fff)
+                      ? NGX_MC_TS_NO_PID : dm->new_pmt.pcr_pid;
         dm->pcr_known = 0;
         dm->pcr_jump = 0;
     }
@@ -492,19 +521,39 @@ ngx_mc_ts_demux_pmt(void *data, u_char *section, size_t len)
         ngx_mc_ts_demux_track(dm, NGX_MC_TS_VIDEO, NULL);
         ngx_mc_ts_demux_track(dm, NGX_MC_TS_AUDIO, NULL);
 
-        if (dm->frames) {
-            dm->es[NGX_MC_TS_VIDEO].line = -1;
-            dm->es[NGX_MC_TS_VIDEO].mark = 1;
-            dm->es[NGX_MC_TS_AUDIO].line = -1;
-            dm->es[NGX_MC_TS_AUDIO].mark = 1;
+        for (i = 0; i < 2; i++) {
+            dm->es[i].line = -1;
+
+            if (dm->es[NGX_MC_TS_VIDEO].any || dm->es[NGX_MC_TS_AUDIO].any) {
+                dm->es[i].mark = 1;
+            }
+        }
+
+        dm->pmt.nstreams = 0;
+    }
+
+    /* what was found out about a stream holds while it stays */
+
+    ngx_memzero(unplayable, sizeof(unplayable));
+
+    for (i = 0; i < dm->new_pmt.nstreams; i++) {
+        for (n = 0; n < dm->pmt.nstreams; n++) {
+
+            if (dm->unplayable[n]
+                && dm->pmt.streams[n].pid == dm->new_pmt.streams[i].pid
+                && dm->pmt.streams[n].stream_type
+                   == dm->new_pmt.streams[i].stream_type)
+            {
+                unplayable[i] = 1;
+            }
         }
     }
 
+    ngx_memcpy(dm->unplayable, unplayable, sizeof(unplayable));
+    ngx_memcpy(dm->pmt_crc, crc, PSI_CRC_SIZE);
+
     dm->pmt = dm->new_pmt;
     dm->mapped = 1;
-
-    ngx_memcpy(dm->pmt_crc, crc, PSI_CRC_SIZE);
-    ngx_memzero(dm->unplayable, sizeof(dm->unplayable));
 
     ngx_mc_ts_demux_select(dm);
 }
@@ -535,7 +584,7 @@ ngx_mc_ts_demux_tell(ngx_mc_ts_demux_t *dm, ngx_mc_psi_pmt_t *pmt)
     for (i = 0; i < pmt->nstreams; i++) {
         st = &pmt->streams[i];
 
-        if (ngx_mc_ts_demux_playable(st)) {
+        if (ngx_mc_ts_demux_playable(st) || ngx_mc_ts_demux_sections(st)) {
             continue;
         }
 
@@ -583,6 +632,21 @@ ngx_mc_ts_demux_playable(ngx_mc_psi_stream_t *st)
     default:
         return 0;
     }
+}
+
+
+/* sections of private data and of DSM-CC are no track: Table 2-34 */
+
+static ngx_uint_t
+ngx_mc_ts_demux_sections(ngx_mc_psi_stream_t *st)
+{
+    if (st->codec != NGX_MC_CODEC_NONE) {
+        return 0;
+    }
+
+    return st->stream_type == 0x05 || st->stream_type == 0x14
+           || (st->stream_type >= 0x0a && st->stream_type <= 0x0e)
+           || (st->stream_type >= 0x16 && st->stream_type <= 0x19);
 }
 
 
@@ -636,6 +700,10 @@ ngx_mc_ts_demux_select(ngx_mc_ts_demux_t *dm)
     ngx_mc_ts_demux_track(dm, NGX_MC_TS_AUDIO, audio);
 
     dm->barren = (video == NULL && audio == NULL);
+
+    if (dm->barren) {
+        dm->frames = 0;
+    }
 
     if (dm->barren && dm->select.program < 0 && dm->pat.nprograms > 1) {
         ngx_mc_ts_demux_next(dm);
@@ -721,6 +789,7 @@ ngx_mc_ts_es_reset(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es)
     es->known = 0;
     es->repeated = 0;
     es->free = 0;
+    es->scrambled = 0;
 
     ngx_mc_ts_es_drop(dm, es);
 
@@ -829,7 +898,7 @@ ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, u_char *p)
     }
 
     if (ts_get_scrambling(p)) {
-        dm->scrambled = 1;
+        es->scrambled = 1;
         ngx_mc_ts_es_give_up(dm, es);
         return;
     }
@@ -1008,11 +1077,11 @@ ngx_mc_ts_es_header(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es)
     /* PES_scrambling_control */
 
     if (head[6] & 0x30) {
-        dm->scrambled = 1;
+        es->scrambled = 1;
         return NGX_ERROR;
     }
 
-    dm->scrambled = 0;
+    es->scrambled = 0;
 
     header = pes_get_headerlength(head);
     length = pes_get_length(head);
@@ -1177,8 +1246,12 @@ ngx_mc_ts_es_time(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, uint64_t dts,
     if (es->line >= 0) {
         delta = ngx_mc_ts_diff(dts, es->raw);
 
-        if (ngx_mc_ts_es_near(dm, es, delta, es->jump ? NGX_MC_TS_JUMP_TOLD
-                                                      : NGX_MC_TS_JUMP))
+        /* in one time base a DTS does not go back */
+
+        if (delta >= - NGX_MC_TS_JUMP_TOLD
+            && ngx_mc_ts_es_near(dm, es, delta,
+                                 es->jump ? NGX_MC_TS_JUMP_TOLD
+                                          : NGX_MC_TS_JUMP))
         {
             raw = es->raw + delta;
             goto done;

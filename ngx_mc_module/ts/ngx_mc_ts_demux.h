@@ -21,13 +21,14 @@
  * Timestamps of both tracks are on one line for as long as the demultiplexer
  * lives, so that their difference is always that of the source: a consumer
  * needs one offset for both, and it need never change.  Where the time base
- * of the source jumps (a PCR says so, or a DTS is more than 10 s from where
- * it should be) and after ngx_mc_ts_demux_reset(), the line goes on from the
- * last frame by as much as "origin" went on meanwhile, at least by a frame.
- * The next frame of each track is marked "discontinuity" then: the time since
- * the frame before is an estimate.  The two marks need not come together;
- * frames of the other track that are not marked yet are of the old time base,
- * and on the line all the same.
+ * of the source jumps (a PCR says so, or a DTS is more than 10 s ahead of
+ * where it should be, or half a second back) and after
+ * ngx_mc_ts_demux_reset(), the line goes on from the last frame by as much as
+ * "origin" went on meanwhile, at least by a frame.  The next frame of each
+ * track, which may be a configuration, is marked "discontinuity" then: the
+ * time since the frame before is an estimate.  The two marks need not come
+ * together; frames of the other track that are not marked yet are of the old
+ * time base, and on the line all the same.
  *
  * A configuration comes before the first frame, and again when it changes; no
  * frame comes before it.  Metadata come when all tracks are known, or after a

@@ -61,6 +61,7 @@ typedef struct {
     unsigned          known:1;       /* cc is */
     unsigned          repeated:1;
     unsigned          free:1;        /* the next cc may be any */
+    unsigned          scrambled:1;
 
     /* PES */
     unsigned          bounded:1;
@@ -235,7 +236,6 @@ struct ngx_mc_ts_demux_s {
     unsigned                    found:1;      /* a programme is chosen */
     unsigned                    mapped:1;     /* its PMT is known */
     unsigned                    barren:1;     /* nothing in it for us */
-    unsigned                    scrambled:1;
     unsigned                    frames:1;     /* since the last reset */
     unsigned                    begun:1;      /* begin is known */
     unsigned                    meta:1;       /* is due */

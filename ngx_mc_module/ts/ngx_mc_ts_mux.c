@@ -63,7 +63,7 @@
 #define NGX_MC_TS_MUX_PATIENCE  12
 
 /* a frame is spread over that much at most: more would keep audio waiting */
-#define NGX_MC_TS_MUX_SPREAD    ngx_mc_ts_mux_clock(50)
+#define NGX_MC_TS_MUX_SPREAD    ngx_mc_ts_mux_clock(40)
 
 /* TR 101 290, 2.3a: 40 ms; and what is aimed at */
 #define NGX_MC_TS_MUX_PCR       ngx_mc_ts_mux_clock(25)
@@ -182,6 +182,7 @@ struct ngx_mc_ts_mux_s {
                                               composition times; 90 kHz */
     int64_t                 cur;           /* 27 MHz: end of what was sent */
     int64_t                 sent;          /* the last packet's time */
+    int64_t                 advance;       /* of "cur" by the last frame */
     int64_t                 last_pcr;
     int64_t                 last_psi;
     int64_t                 last_origin;
@@ -304,6 +305,7 @@ static ngx_mc_ts_mux_entry_t *ngx_mc_ts_mux_push(ngx_mc_ts_mux_ring_t *ring);
 static ngx_uint_t ngx_mc_ts_mux_pop(ngx_mc_ts_mux_t *mx,
     ngx_mc_ts_mux_track_t *track);
 static void ngx_mc_ts_mux_next(ngx_mc_ts_mux_t *mx);
+static void ngx_mc_ts_mux_silence(ngx_mc_ts_mux_t *mx, int64_t now);
 static void ngx_mc_ts_mux_follow(ngx_mc_ts_mux_t *mx, int64_t now);
 
 
@@ -345,6 +347,7 @@ ngx_mc_ts_mux_create(uint64_t rate, ngx_uint_t cap,
     mx->step = NGX_MC_TS_MUX_STEP;
     mx->last_pcr = NGX_MC_TS_MUX_NEVER;
     mx->last_psi = NGX_MC_TS_MUX_NEVER;
+    mx->sent = NGX_MC_TS_MUX_NEVER;
     mx->rebase = 1;
 
     ngx_memset(mx->cc, 0x0f, sizeof(mx->cc));
@@ -423,13 +426,6 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
     track = &mx->tracks[frame->type == NGX_MC_FRAME_VIDEO ? NGX_MC_TS_MUX_V
                                                           : NGX_MC_TS_MUX_A];
 
-    if (!frame->discontinuity) {
-
-        /* what is marked after this is another one */
-
-        track->marked = 0;
-    }
-
     if (frame->config) {
 
         if (ngx_mc_ts_mux_config(mx, track, frame) != NGX_OK) {
@@ -437,6 +433,13 @@ ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         }
 
         return;
+    }
+
+    if (!frame->discontinuity) {
+
+        /* what is marked after this is another one */
+
+        track->marked = 0;
     }
 
     if (frame->len == frame->header) {
@@ -1426,6 +1429,8 @@ ngx_mc_ts_mux_rebase(ngx_mc_ts_mux_t *mx, int64_t dts, int64_t origin)
         elapsed = ngx_min(elapsed, (int64_t) 86400 * 1000000);
         elapsed = ngx_max(elapsed, 1000);
 
+        mx->cur = ngx_max(mx->cur, mx->sent);
+
         now = mx->cur + elapsed * 27;
 
         mx->base = now / 300 + mx->lead - dts;
@@ -1452,7 +1457,7 @@ ngx_mc_ts_mux_now(ngx_mc_ts_mux_t *mx, int64_t origin)
         return ngx_max(mx->offset + origin * 27, mx->slot);
     }
 
-    return mx->cur;
+    return ngx_max(mx->cur, mx->sent);
 }
 
 
@@ -1546,12 +1551,17 @@ ngx_mc_ts_mux_schedule(ngx_mc_ts_mux_t *mx, ngx_mc_ts_mux_track_t *track,
             }
         }
 
-        if (psi) {
+        if (psi && (pes->pcr || !beside)) {
+
+            /* audio waits longer: tables there would come after newer ones */
+
             ngx_mc_ts_mux_psi(mx, 0);
         }
 
         return NGX_OK;
     }
+
+    mx->advance = target - mx->cur;
 
     psi |= (ngx_max(target, now) - mx->last_psi > NGX_MC_TS_MUX_PSI);
     n += 2 * psi;
@@ -2138,7 +2148,12 @@ ngx_mc_ts_mux_tick(ngx_mc_ts_mux_t *mx, int64_t now)
 {
     int64_t  due;
 
-    if (!mx->rate || !mx->clocked) {
+    if (!mx->clocked) {
+        return;
+    }
+
+    if (!mx->rate) {
+        ngx_mc_ts_mux_silence(mx, now);
         return;
     }
 
@@ -2177,6 +2192,35 @@ ngx_mc_ts_mux_tick(ngx_mc_ts_mux_t *mx, int64_t now)
         ngx_mc_ts_mux_cut(mx);
     }
 
+    ngx_mc_ts_mux_flush(mx);
+}
+
+
+/*
+ * Frames are far apart: PCRs go out in time, and not with the next frame, up
+ * to when that is expected.  Should it not come, its timestamps are not known,
+ * and the PCR must not run ahead of them.
+ */
+
+static void
+ngx_mc_ts_mux_silence(ngx_mc_ts_mux_t *mx, int64_t now)
+{
+    int64_t  until;
+
+    if (!mx->started || mx->rebase) {
+        return;
+    }
+
+    until = ngx_min((now - mx->last_origin) * 27, mx->advance)
+            - NGX_MC_TS_MUX_SPREAD;
+
+    if (until <= 0) {
+        return;
+    }
+
+    mx->origin = now;
+
+    ngx_mc_ts_mux_fill(mx, mx->cur + until);
     ngx_mc_ts_mux_flush(mx);
 }
 

@@ -54,7 +54,8 @@ void ngx_mc_ts_mux_free(ngx_mc_ts_mux_t *mx);
 void ngx_mc_ts_mux_frame(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame);
 
 /* with a rate: what is due by "now", us, the clock of frame->origin; called
-   every few ms.  Without a rate it does nothing */
+   every few ms.  Without a rate: PCRs between frames that are more than 40 ms
+   apart; they come with the next frame if it is not called */
 void ngx_mc_ts_mux_tick(ngx_mc_ts_mux_t *mx, int64_t now);
 
 /* counts since create(): frames left out (no configuration yet, malformed,

@@ -149,6 +149,11 @@ ngx_mc_ts_video_end(ngx_mc_ts_demux_t *dm)
     if (v->n && v->vcl && !v->field) {
         ngx_mc_ts_video_finish(dm, v->n - 1);
         ngx_mc_ts_video_out(dm, v->n);
+
+        /* a slice that comes now, and does not begin a picture, is of one
+           that was given out */
+
+        v->sync = 0;
     }
 }
 
@@ -170,9 +175,12 @@ ngx_mc_ts_video_flush(ngx_mc_ts_demux_t *dm)
 
     ngx_mc_ts_video_look(dm, 1);
 
-    if (v->n && v->vcl) {
+    /* the other field comes, as long as anything does */
+
+    if (v->n && v->vcl && !v->field) {
         ngx_mc_ts_video_finish(dm, v->n - 1);
         ngx_mc_ts_video_out(dm, v->n);
+        v->sync = 0;
         v->given = (es->state == NGX_MC_TS_PES_DATA);
     }
 }

@@ -3,10 +3,13 @@
  * mcmux: an FLV file to a transport stream, with the module's own code.  The
  * file's time is the clock.
  *
- *   mcmux [-r RATE] [-c] [-s MS] [-m MEDIA.csv] [-n] IN.flv OUT.ts
+ *   mcmux [-r RATE] [-c] [-s MS] [-p PPM] [-b MS] [-m MEDIA.csv] [-n]
+ *         IN.flv OUT.ts
  *
  *   -r  bit/s, constant; -c: at most
  *   -s  added to the timestamps of the file
+ *   -p  how much slower than ours the clock of the encoder is
+ *   -b  so much of the file comes at once in the beginning
  *   -m  for each datagram its first byte's position, media time, origin and
  *       discontinuity
  *   -n  nothing is written: only measures
@@ -77,7 +80,7 @@ main(int argc, char **argv)
     u_char            *file, *p, *last;
     size_t             size, len;
     double             cpu;
-    int64_t            dts, shift, now, tick, first;
+    int64_t            dts, shift, ppm, burst, now, tick, first;
     uint64_t           rate, frames, payload;
     ngx_int_t          rc;
     ngx_mc_frame_t     frame;
@@ -86,8 +89,10 @@ main(int argc, char **argv)
     rate = 0;
     cap = 0;
     shift = 0;
+    ppm = 0;
+    burst = 0;
 
-    while ((opt = getopt(argc, argv, "r:cs:m:n")) != -1) {
+    while ((opt = getopt(argc, argv, "r:cs:p:b:m:n")) != -1) {
         switch (opt) {
         case 'r':
             rate = strtoull(optarg, NULL, 10);
@@ -97,6 +102,12 @@ main(int argc, char **argv)
             break;
         case 's':
             shift = strtoll(optarg, NULL, 10);
+            break;
+        case 'p':
+            ppm = strtoll(optarg, NULL, 10);
+            break;
+        case 'b':
+            burst = strtoll(optarg, NULL, 10);
             break;
         case 'm':
             media = fopen(optarg, "w");
@@ -110,8 +121,8 @@ main(int argc, char **argv)
     }
 
     if (argc - optind != 2) {
-        fprintf(stderr, "usage: mcmux [-r RATE] [-c] [-s MS] [-m MEDIA.csv]"
-                        " [-n] IN.flv OUT.ts\n");
+        fprintf(stderr, "usage: mcmux [-r RATE] [-c] [-s MS] [-p PPM] [-b MS]"
+                        " [-m MEDIA.csv] [-n] IN.flv OUT.ts\n");
         return 2;
     }
 
@@ -158,9 +169,10 @@ main(int argc, char **argv)
 
         /* it arrives when its time has come */
 
-        now = ngx_max(now, (dts - first) * 1000);
+        now = ngx_max(now, (dts - first - burst) * 1000
+                           + (dts - first) * ppm / 1000);
 
-        for ( /* void */ ; rate && tick < now; tick += MC_MUX_TICK) {
+        for ( /* void */ ; tick < now; tick += MC_MUX_TICK) {
             ngx_mc_ts_mux_tick(mx, tick);
         }
 
@@ -183,7 +195,8 @@ main(int argc, char **argv)
         p += 15 + len;
     }
 
-    for (len = 0; rate && len < 1500; len++, tick += MC_MUX_TICK) {
+    for (now += (1500 + burst) * 1000; rate && tick < now; tick += MC_MUX_TICK)
+    {
         ngx_mc_ts_mux_tick(mx, tick);
     }
 

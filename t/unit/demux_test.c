@@ -542,6 +542,7 @@ test_units(void)
 static void
 test_fields(void)
 {
+    int64_t   base;
     unsigned  i;
 
     start();
@@ -569,8 +570,28 @@ test_fields(void)
 
     is_num(nvideo(), 4, "two fields are a frame");
 
+    aud();
+    slice(3, 0, 4, FIELD, 40);
+    video(5 * 3600, 5 * 3600, 0);
+    ngx_mc_ts_demux_flush(dm);
+    is_num(nvideo(), 4, "one is not given out alone");
+    ngx_mc_ts_demux_reset(dm);
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, VIDEO, av, 2);
+    nseen = 0;
+
     for (i = 0; i < 4; i++) {
-        is_num(vdts(i), i * 3600, "time of frame %u", i);
+        unit(i, (i ? 0 : IDR) | FIELD, 40);
+        slice(3, 0, i, FIELD | BOTTOM, 20);
+        video(i * 3600, i * 3600, 0);
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 4, "after a reset");
+
+    for (i = 0; i < 4; i++) {
+        is_num(vdts(i) - vdts(0), i * 3600, "time of frame %u", i);
         is_num(V(i)->len, 8u + V(i)->data[3]
                + V(i)->data[7 + V(i)->data[3]], "both fields in frame %u", i);
     }
@@ -579,6 +600,7 @@ test_fields(void)
 
     /* a field is lost: those that follow pair as before */
 
+    base = vdts(0);
     nseen = 0;
 
     for (i = 4; i < 8; i++) {
@@ -596,8 +618,8 @@ test_fields(void)
     /* nor the one before it, whose end may be among what was lost */
 
     is_num(nvideo(), 2, "without the frame whose field was lost");
-    is_num(vdts(0), 6 * 3600, "after it");
-    is_num(vdts(1), 7 * 3600, "and the next");
+    is_num(vdts(0) - base, 6 * 3600, "after it");
+    is_num(vdts(1) - base, 7 * 3600, "and the next");
 }
 
 
@@ -694,7 +716,7 @@ static void
 test_time(void)
 {
     int64_t      t, worst, last[2];
-    unsigned     i, d;
+    unsigned     i, d, n;
 
     /* 33 bits end, for video before audio */
 
@@ -765,10 +787,37 @@ test_time(void)
     ok(V(10)->f.discontinuity && A(10)->f.discontinuity, "marked");
     is_num(nvideo(), 20, "no frame lost");
 
+    /* a file that is read again and again */
+
+    for (n = 0; n < 3; n++) {
+        nseen = 0;
+
+        for (i = 0; i < 50; i++) {
+            t = 126000 + (int64_t) i * 3600;
+            unit(i, (i % 25) ? 0 : IDR, 30);
+            video(t, t, 0);
+            adts(3, 2, 30);
+            audio(t + 1800);
+        }
+
+        for (i = 1; i < nvideo(); i++) {
+            if (vdts(i) - vdts(i - 1) < 1 || vdts(i) - vdts(i - 1) > 7200
+                || adts_of(i) - adts_of(i - 1) < 1)
+            {
+                break;
+            }
+        }
+
+        ok(i >= 49, "a loop: time goes on");
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+    is_num(adts_of(49) - vdts(nvideo() - 1), 1800, "and in sync");
+
     /* reset, a second later */
 
     origin += 1000000;
-    last[0] = vdts(19);
+    last[0] = vdts(nvideo() - 1);
     ngx_mc_ts_demux_reset(dm);
     nseen = 0;
     is_c(ngx_mc_ts_demux_problem(dm), "no PAT", "after reset");
@@ -991,6 +1040,115 @@ test_psi(void)
     is_num(last_unsupported, NGX_MC_CODEC_MP2, "which is told");
     is_num(nunsupported, 1, "once");
     is_num(naudio(), 0, "and is not given out");
+    stream_pmt(PMT, 1, 1, AUDIO, two, 3);
+    is_num(ngx_mc_ts_demux_tracks(dm)[1].pid, 0x102,
+           "nor tried again with the next PMT");
+    is_num(nunsupported, 1, "nor told of again");
+}
+
+
+/* a PMT of one H.264 stream */
+
+static size_t
+pmt_section(u_char *s, unsigned program, unsigned pid)
+{
+    memset(s, 0, 64);
+    pmt_init(s);
+    pmt_set_program(s, program);
+    psi_set_version(s, 0);
+    psi_set_current(s);
+    pmt_set_pcrpid(s, pid);
+    pmt_set_desclength(s, 0);
+    pmtn_init(s + PMT_HEADER_SIZE);
+    pmtn_set_streamtype(s + PMT_HEADER_SIZE, 0x1b);
+    pmtn_set_pid(s + PMT_HEADER_SIZE, pid);
+    pmtn_set_desclength(s + PMT_HEADER_SIZE, 0);
+    pmt_set_length(s, 5);
+    psi_set_crc(s);
+
+    return PMT_HEADER_SIZE + 5 + 4;
+}
+
+
+static size_t
+pat_section(u_char *s, unsigned n, unsigned last, unsigned program,
+    unsigned pid)
+{
+    memset(s, 0, 64);
+    pat_init(s);
+    pat_set_tsid(s, 1);
+    psi_set_version(s, 5);
+    psi_set_current(s);
+    psi_set_section(s, n);
+    psi_set_lastsection(s, last);
+    patn_init(s + PAT_HEADER_SIZE);
+    patn_set_program(s + PAT_HEADER_SIZE, program);
+    patn_set_pid(s + PAT_HEADER_SIZE, pid);
+    pat_set_length(s, 4);
+    psi_set_crc(s);
+
+    return PAT_HEADER_SIZE + 4 + 4;
+}
+
+
+static void
+test_sections(void)
+{
+    u_char  s[256];
+    size_t  n;
+
+    /* a PAT of two sections in packets of their own, the second one first */
+
+    start_with(2, "");
+
+    memset(s, 0xff, sizeof(s));
+    s[0] = 0;
+    (void) pat_section(s + 1, 1, 1, 2, PMT);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    is_c(ngx_mc_ts_demux_problem(dm), "no PAT", "half of a PAT");
+
+    (void) pat_section(s + 1, 0, 1, 1, 0x1001);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    (void) pat_section(s + 1, 1, 1, 2, PMT);
+    memset(s + 17, 0xff, sizeof(s) - 17);
+    (void) stream_ts(0, 1, s, 184, STREAM_NO_TIME, 0);
+    is_c(ngx_mc_ts_demux_problem(dm), "no PMT of programme 2", "all of it");
+
+    /* two sections in a packet, the second goes on in the next, where a
+       third one begins */
+
+    memset(s, 0xff, sizeof(s));
+    s[0] = 150;
+    n = 1 + 150 + pmt_section(s + 151, 1, 0x200);
+    memset(s + n, 0xff, 184 - n);
+    {
+        u_char  two[64];
+
+        (void) pmt_section(two, 2, VIDEO);
+        memcpy(s + n, two, 184 - n);
+        (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+        is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, 0, "not yet");
+
+        memset(s + 1, 0xff, sizeof(s) - 1);
+        s[0] = 21 - (184 - n);
+        memcpy(s + 1, two + (184 - n), s[0]);
+        (void) pmt_section(s + 1 + s[0], 1, 0x201);
+        memset(s + 1 + s[0] + 21, 0xff, 100);
+        (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+    }
+
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, VIDEO, "over two packets");
+
+    /* a bit is wrong: nothing changes */
+
+    n = 1 + pmt_section(s + 1, 2, 0x300);
+    s[0] = 0;
+    s[n - 6] ^= 1;
+    memset(s + n, 0xff, 184 - n);
+    (void) stream_ts(PMT, 1, s, 184, STREAM_NO_TIME, 0);
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].pid, VIDEO, "CRC_32");
 }
 
 
@@ -1064,6 +1222,167 @@ test_config(void)
 }
 
 
+/* x265, 64x48 */
+
+static const u_char  hevc_vps[] = {
+    0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00,
+    0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0x95, 0x94, 0x09
+};
+
+static const u_char  hevc_sps[] = {
+    0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00,
+    0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0xa0, 0x20, 0x83, 0x16, 0x59, 0x59,
+    0x52, 0x93, 0x0b, 0xc0, 0x5a, 0x02, 0x00, 0x00, 0x03, 0x00, 0x02, 0x00,
+    0x00, 0x03, 0x00, 0x32, 0x10
+};
+
+static const u_char  hevc_pps[] = {
+    0x44, 0x01, 0xc0, 0x71, 0x81, 0x12
+};
+
+
+static void
+hevc_nal(const u_char *data, size_t len)
+{
+    memcpy(es + es_len, "\0\0\1", 3);
+    memcpy(es + es_len + 3, data, len);
+    es_len += 3 + len;
+}
+
+
+static void
+hevc_unit(unsigned type, unsigned first, unsigned fill)
+{
+    u_char  n[200];
+
+    memset(n, 0x5a, sizeof(n));
+
+    if (first) {
+        hevc_nal((u_char *) "\x46\x01\x50", 3);
+
+        if (type == 19) {
+            hevc_nal(hevc_vps, sizeof(hevc_vps));
+            hevc_nal(hevc_sps, sizeof(hevc_sps));
+            hevc_nal(hevc_pps, sizeof(hevc_pps));
+        }
+
+        hevc_nal((u_char *) "\x4e\x01\x04\x01\x42\x80", 6);
+    }
+
+    n[0] = type << 1;
+    n[1] = 1;
+    n[2] = first ? 0xaf : 0x2f;
+
+    hevc_nal(n, fill);
+    hevc_nal((u_char *) "\x4c\x01\xff\xff\x80", 5);
+}
+
+
+static void
+test_hevc(void)
+{
+    unsigned      i;
+    stream_es_t   one_es;
+
+    start_with(-1, "");
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = 0x24;
+    one_es.pid = VIDEO;
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, VIDEO, &one_es, 1);
+
+    for (i = 0; i < 4; i++) {
+        hevc_unit(i ? 1 : 19, 1, 60);
+        hevc_unit(i ? 1 : 19, 0, 40);
+
+        if (i == 2) {
+            hevc_unit(1, 1, 60);
+        }
+
+        video(i * 7200 + 3600, i * 7200, 0);
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 5, "HEVC");
+    is_num(count(NGX_MC_FRAME_VIDEO, 1), 1, "its configuration");
+    is_num(seen[1].f.codec, NGX_MC_CODEC_HEVC, "its codec");
+    is_num(ngx_mc_ts_demux_tracks(dm)[0].info.width, 64, "its width");
+    ok(V(0)->f.key && !V(1)->f.key, "a key frame");
+    is_num(V(0)->len, 4 + 6 + 4 + 60 + 4 + 40, "SEI and slices, no more");
+    is_num(vdts(2), 14400, "dts");
+    is_num(vdts(4), 21600, "dts of the last");
+    ok(vdts(3) > 14400 && vdts(3) < 21600, "two in a PES packet");
+}
+
+
+static void
+test_latm(void)
+{
+    unsigned      i, n, len;
+    stream_es_t   one_es;
+
+    start_with(-1, "");
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = 0x11;
+    one_es.pid = AUDIO;
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, AUDIO, &one_es, 1);
+
+    for (i = 0; i < 4; i++) {
+
+        /* useSameStreamMux, StreamMuxConfig */
+
+        u(1, i & 1);
+
+        if (!(i & 1)) {
+            u(1, 0);
+            u(1, 1);
+            u(6, 0);
+            u(4, 0);
+            u(3, 0);
+            u(5, 2);
+            u(4, 3);
+            u(4, 2);
+            u(3, 0);
+            u(3, 0);
+            u(8, 0xff);
+            u(1, 0);
+            u(1, 0);
+        }
+
+        /* PayloadLengthInfo, PayloadMux */
+
+        u(8, 20);
+
+        for (n = 0; n < 20; n++) {
+            u(8, n + i);
+        }
+
+        stop();
+        len = nbits / 8;
+        nbits = 0;
+
+        es[es_len++] = 0x56;
+        es[es_len++] = 0xe0 | len >> 8;
+        es[es_len++] = len;
+        memcpy(es + es_len, bits, len);
+        es_len += len;
+
+        if (i & 1) {
+            audio(i / 2 * 3840);
+        }
+    }
+
+    is_num(naudio(), 4, "LATM");
+    is_num(count(NGX_MC_FRAME_AUDIO, 1), 1, "its configuration");
+    is_num(seen[1].data[0] << 8 | seen[1].data[1], 0x1190, "is AAC LC");
+    is_num(adts_of(3), 5760, "its time");
+    is_num(A(3)->len, 20, "its length");
+    is_num(A(3)->data[19], 22, "its bytes");
+}
+
+
 static void
 test_memory(void)
 {
@@ -1121,7 +1440,10 @@ main(void)
     test_loss();
     test_time();
     test_psi();
+    test_sections();
     test_config();
+    test_hevc();
+    test_latm();
     test_memory();
 
     ngx_mc_ts_demux_free(dm);

@@ -374,7 +374,7 @@ sub _compare {
             qw/ -vsync passthrough -f null - /);
 
         my @lines = split /\n/, $err;
-        @lines = grep { $_ !~ $o{decode} } @lines if $o{decode};
+        @lines = grep { $_ !~ $o{decode} } @lines if ref $o{decode};
 
         push @wrong, "decoding: exit status $exit" if $exit;
         push @wrong, map { "decoding: $_" } @lines;
