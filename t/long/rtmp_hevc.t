@@ -143,7 +143,7 @@ system('cp', $t->dir . "/$in", "$root$tmp/in.ts");
 
 my $encoded = ffmpeg('encode', '-i', "$tmp/in.ts",
     qw/ -map 0 -c:v libx265 -preset ultrafast -x265-params /,
-    'log-level=none:bframes=2:keyint=25:scenecut=0:pools=1',
+    'log-level=none:info=0:bframes=2:keyint=25:scenecut=0:pools=1',
     qw/ -c:a aac -b:a 96k -f flv /, "$tmp/encoded.flv");
 
 is($encoded->wait(100), 0, 'encoded') or diag($encoded->err);
