@@ -13,6 +13,11 @@
    with intra refresh have none */
 #define NGX_MC_LANE_PATIENCE   5000000
 
+/* with fewer frames a second than this PCRs are sent between them, in time: at
+   most 40 ms apart (ETSI TR 101 290, 2.3a), so every 20 ms */
+#define NGX_MC_MUX_SPARSE      40
+#define NGX_MC_MUX_BEAT        20000
+
 /* PIDs of the TS made from frames, as shown */
 #define NGX_MC_LANE_VIDEO_PID  0x100
 #define NGX_MC_LANE_AUDIO_PID  0x101
@@ -58,6 +63,7 @@ struct ngx_mc_mux_s {
     uint64_t                rate;
     ngx_uint_t              cap;
     uint64_t                dropped;         /* that have been told of */
+    ngx_uint_t              frames;          /* since the last second */
 };
 
 
@@ -82,6 +88,7 @@ static void ngx_mc_remux_show(ngx_mc_endpoint_t *ep,
     ngx_mc_track_stat_t *tracks, ngx_uint_t n);
 static ngx_int_t ngx_mc_mux_create(ngx_mc_pipeline_t *pl);
 static void ngx_mc_mux_free(ngx_mc_pipeline_t *pl);
+static void ngx_mc_mux_second(ngx_mc_mux_t *mux);
 static void ngx_mc_mux_send(void *data, ngx_mc_packet_t *pkts, ngx_uint_t n);
 static void ngx_mc_mux_tick(void *data);
 
@@ -340,6 +347,7 @@ ngx_mc_remux_frame(ngx_mc_pipeline_t *pl, ngx_mc_frame_t *frame)
     }
 
     if (pl->mux) {
+        pl->mux->frames++;
         ngx_mc_ts_mux_frame(pl->mux->ts, frame);
     }
 }
@@ -414,14 +422,22 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
     ngx_mc_frame_t *frame)
 {
     int64_t          now;
-    ngx_uint_t       i, jump;
+    ngx_uint_t       i, jump, video;
     ngx_mc_frame_t   copy, *headers[3];
 
     if (frame->config || frame->type == NGX_MC_FRAME_META) {
         return 0;
     }
 
-    if (lane->headers.video.tag && !frame->key) {
+    /* there is video, or will be */
+
+    video = (lane->headers.video.tag != NULL);
+
+    if (lane->demux && ngx_mc_ts_demux_tracks(lane->demux)[0].pid) {
+        video = 1;
+    }
+
+    if (video && !frame->key) {
 
         now = frame->origin;
 
@@ -606,9 +622,8 @@ ngx_mc_flow_headers(ngx_mc_endpoint_t *output)
 void
 ngx_mc_remux_second(ngx_mc_pipeline_t *pl)
 {
-    int64_t          now;
-    uint64_t         dropped;
-    ngx_mc_lane_t   *lane;
+    int64_t         now;
+    ngx_mc_lane_t  *lane;
 
     now = ngx_mc_now();
 
@@ -617,10 +632,7 @@ ngx_mc_remux_second(ngx_mc_pipeline_t *pl)
     }
 
     if (pl->mux) {
-        dropped = ngx_mc_ts_mux_dropped(pl->mux->ts);
-
-        pl->source->stat->dropped_packets += dropped - pl->mux->dropped;
-        pl->mux->dropped = dropped;
+        ngx_mc_mux_second(pl->mux);
     }
 }
 
@@ -826,10 +838,10 @@ ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
     mux->rate = rate;
     mux->cap = cap;
 
-    if (rate) {
-        mux->pulse.handler = ngx_mc_mux_tick;
-        mux->pulse.data = mux;
+    mux->pulse.handler = ngx_mc_mux_tick;
+    mux->pulse.data = mux;
 
+    if (rate) {
         if (ngx_mc_pulse_start(&mux->pulse,
                                ngx_mc_pulse_period(pl->flow->batch))
             != NGX_OK)
@@ -862,6 +874,37 @@ ngx_mc_mux_free(ngx_mc_pipeline_t *pl)
     ngx_mc_pulse_stop(&mux->pulse);
     ngx_mc_ts_mux_free(mux->ts);
     ngx_free(mux);
+}
+
+
+static void
+ngx_mc_mux_second(ngx_mc_mux_t *mux)
+{
+    uint64_t     dropped;
+    ngx_uint_t   frames;
+
+    dropped = ngx_mc_ts_mux_dropped(mux->ts);
+
+    mux->pipeline->source->stat->dropped_packets += dropped - mux->dropped;
+    mux->dropped = dropped;
+
+    frames = mux->frames;
+    mux->frames = 0;
+
+    if (mux->rate) {
+        return;
+    }
+
+    if (frames == 0 || frames >= NGX_MC_MUX_SPARSE) {
+        ngx_mc_pulse_stop(&mux->pulse);
+        return;
+    }
+
+    if (mux->pulse.pulse == NULL) {
+
+        /* without a timer they come with the next frame */
+        (void) ngx_mc_pulse_start(&mux->pulse, NGX_MC_MUX_BEAT);
+    }
 }
 
 

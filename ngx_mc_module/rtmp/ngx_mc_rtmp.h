@@ -86,11 +86,10 @@ ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open(ngx_mc_rtmp_name_t *name,
     ngx_str_t *peer, ngx_mc_rtmp_link_handlers_t *handlers, void *data);
 void ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link);
 
-/* the same for a publisher: when its session began, us, and since when, ms,
-   the owner before this one had it; 0: it is new, or was cut off */
+/* the same for a publisher: when its session began, us */
 ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name,
-    ngx_str_t *peer, int64_t began, int64_t connected_at,
-    ngx_mc_rtmp_link_handlers_t *handlers, void *data);
+    ngx_str_t *peer, int64_t began, ngx_mc_rtmp_link_handlers_t *handlers,
+    void *data);
 
 /* a publisher or a player was refused, NGX_MC_REJECTED_*: for the record that
    the owner has, if it can be reached */
@@ -140,7 +139,6 @@ void ngx_mc_rtmp_link_end_all(ngx_mc_endpoint_t *ep);
 
 /* of a publisher, see ngx_mc_rtmp_link_open_publisher() */
 int64_t ngx_mc_rtmp_link_began(ngx_mc_rtmp_link_t *link);
-int64_t ngx_mc_rtmp_link_connected_at(ngx_mc_rtmp_link_t *link);
 
 /* the address in a text, as a publisher's; 0: it has none */
 socklen_t ngx_mc_rtmp_link_sockaddr(u_char *text, ngx_sockaddr_t *addr);

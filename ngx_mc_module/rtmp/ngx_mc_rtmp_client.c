@@ -1639,6 +1639,7 @@ ngx_mc_rtmp_client_input(ngx_mc_rtmp_client_t *cl, ngx_uint_t type,
     if (!cl->begun) {
 
         cl->ms = timestamp;
+        cl->heard = now;
         cl->begun = 1;
 
         ngx_mc_rtmp_client_phase(cl, NGX_MC_RTMP_UP);
@@ -2475,6 +2476,9 @@ ngx_mc_rtmp_client_gather(ngx_mc_rtmp_conn_t *conn)
             c->write->ready = 0;
             return NGX_AGAIN;
         }
+
+        *ngx_snprintf(conn->reason, NGX_MC_RTMP_REASON - 1,
+                      "the connection is lost: %s", strerror(err)) = '\0';
 
         c->write->error = 1;
         ngx_connection_error(c, err, "writev() failed");

@@ -70,7 +70,6 @@ typedef struct {
     uint32_t                      pipeline;
     uint32_t                      reason;      /* of a refusal */
     int64_t                       began;
-    int64_t                       connected_at;
     u_char                        flow[NGX_MC_NAME_LEN + 1];
     u_char                        name[NGX_MC_NAME_LEN + 1];
     u_char                        peer[NGX_MC_ADDR_LEN];
@@ -220,14 +219,13 @@ ngx_mc_rtmp_link_t *
 ngx_mc_rtmp_link_open(ngx_mc_rtmp_name_t *name, ngx_str_t *peer,
     ngx_mc_rtmp_link_handlers_t *handlers, void *data)
 {
-    return ngx_mc_rtmp_link_open_publisher(name, peer, 0, 0, handlers, data);
+    return ngx_mc_rtmp_link_open_publisher(name, peer, 0, handlers, data);
 }
 
 
 ngx_mc_rtmp_link_t *
 ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name, ngx_str_t *peer,
-    int64_t began, int64_t connected_at,
-    ngx_mc_rtmp_link_handlers_t *handlers, void *data)
+    int64_t began, ngx_mc_rtmp_link_handlers_t *handlers, void *data)
 {
     ngx_pid_t            pid;
     ngx_mc_rtmp_link_t  *link, *other;
@@ -249,7 +247,6 @@ ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name, ngx_str_t *peer,
     ngx_mc_rtmp_link_hello(&link->hello, name, peer);
 
     link->hello.began = began;
-    link->hello.connected_at = connected_at;
 
     if (pid == ngx_pid) {
 
@@ -385,8 +382,7 @@ ngx_mc_rtmp_link_end_all(ngx_mc_endpoint_t *ep)
         link = ngx_queue_data(q, ngx_mc_rtmp_link_t, queue);
 
         if (link->ep == ep) {
-            ngx_mc_rtmp_link_end(link, NGX_MC_RTMP_LINK_LOST,
-                                 ep->flow->moving ? "moving" : "");
+            ngx_mc_rtmp_link_end(link, NGX_MC_RTMP_LINK_LOST, "");
         }
     }
 }
@@ -633,13 +629,6 @@ int64_t
 ngx_mc_rtmp_link_began(ngx_mc_rtmp_link_t *link)
 {
     return link->hello.began;
-}
-
-
-int64_t
-ngx_mc_rtmp_link_connected_at(ngx_mc_rtmp_link_t *link)
-{
-    return link->hello.connected_at;
 }
 
 

@@ -71,6 +71,7 @@ typedef struct {
     ngx_uint_t                 nwaiting;       /* for a frame to begin with */
     ngx_msec_t                 idle;           /* since when there are none */
 
+    unsigned                   opened:1;       /* the link was taken */
     unsigned                   home:1;
     unsigned                   keyed:1;        /* a key frame came by */
     unsigned                   video:1;        /* the flow has it */
@@ -111,6 +112,7 @@ static ngx_int_t ngx_mc_rtmp_virtual_lease(ngx_mc_rtmp_virtual_t *v,
     ngx_mc_endpoint_stat_t *st);
 static void ngx_mc_rtmp_virtual_release(ngx_mc_rtmp_virtual_t *v);
 static void ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame);
+static void ngx_mc_rtmp_virtual_opened(void *data);
 static void ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code,
     u_char *why);
 static ngx_uint_t ngx_mc_rtmp_virtual_known(ngx_mc_rtmp_virtual_t *v,
@@ -160,7 +162,7 @@ static ngx_rtmp_core_app_conf_t *ngx_mc_rtmp_play_app(ngx_str_t *app,
 static ngx_mc_rtmp_link_handlers_t  ngx_mc_rtmp_play_handlers = {
     ngx_mc_rtmp_virtual_frame,
     ngx_mc_rtmp_virtual_closed,
-    NULL
+    ngx_mc_rtmp_virtual_opened
 };
 
 
@@ -504,7 +506,8 @@ ngx_mc_rtmp_virtual_tick(ngx_mc_rtmp_virtual_t *v, ngx_uint_t update)
         v->home = 0;
     }
 
-    if (v->side && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
+    if (v->side
+        && (!home || ngx_mc_rtmp_virtual_lease(v, name->stat) != NGX_OK))
     {
         /* the lease goes with it */
         ngx_mc_rtmp_session_end(v->side);
@@ -592,9 +595,6 @@ ngx_mc_rtmp_virtual_open(ngx_mc_rtmp_virtual_t *v)
 static void
 ngx_mc_rtmp_virtual_link(ngx_mc_rtmp_virtual_t *v, ngx_mc_rtmp_name_t *name)
 {
-    ngx_queue_t           *q;
-    ngx_mc_rtmp_player_t  *pl;
-
     v->link = ngx_mc_rtmp_link_open(name, NULL, &ngx_mc_rtmp_play_handlers, v);
 
     if (v->link == NULL) {
@@ -606,16 +606,6 @@ ngx_mc_rtmp_virtual_link(ngx_mc_rtmp_virtual_t *v, ngx_mc_rtmp_name_t *name)
         {
             ngx_add_timer(&v->retry, NGX_MC_RTMP_RETRY);
         }
-
-        return;
-    }
-
-    for (q = ngx_queue_head(&v->players);
-         q != ngx_queue_sentinel(&v->players);
-         q = ngx_queue_next(q))
-    {
-        pl = ngx_queue_data(q, ngx_mc_rtmp_player_t, queue);
-        ngx_mc_rtmp_player_tell(pl);
     }
 }
 
@@ -692,6 +682,29 @@ ngx_mc_rtmp_virtual_release(ngx_mc_rtmp_virtual_t *v)
 }
 
 
+/* only now does the owner listen to what is told of players */
+
+static void
+ngx_mc_rtmp_virtual_opened(void *data)
+{
+    ngx_queue_t            *q;
+    ngx_mc_rtmp_player_t   *pl;
+    ngx_mc_rtmp_virtual_t  *v;
+
+    v = data;
+
+    v->opened = 1;
+
+    for (q = ngx_queue_head(&v->players);
+         q != ngx_queue_sentinel(&v->players);
+         q = ngx_queue_next(q))
+    {
+        pl = ngx_queue_data(q, ngx_mc_rtmp_player_t, queue);
+        ngx_mc_rtmp_player_tell(pl);
+    }
+}
+
+
 static void
 ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
 {
@@ -702,6 +715,7 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
     v = data;
 
     v->link = NULL;
+    v->opened = 0;
     v->lost = ngx_current_msec;
 
     for (q = ngx_queue_head(&v->players);
@@ -1429,7 +1443,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     if (virtual->link == NULL) {
         ngx_mc_rtmp_virtual_link(virtual, name);
 
-    } else {
+    } else if (virtual->opened) {
         ngx_mc_rtmp_player_tell(pl);
     }
 

@@ -61,7 +61,6 @@ typedef struct {
     u_char                   key[SHA256_DIGEST_LENGTH];
 
     int64_t                  began;            /* us */
-    int64_t                  connected_at;     /* ms, 0: a new connection */
 
     int64_t                  last;             /* ms, newest timestamp */
     ngx_mc_frame_headers_t   headers;
@@ -189,8 +188,10 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
             return NGX_DECLINED;
         }
 
+        /* nor is the name shown: it may be a key, in the wrong field */
+
         ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_STREAMID, &peer,
-                                  "no source has the name \"%V\"", &stream);
+                                  "no source has the name");
         return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
                                           &stream, "is not known");
     }
@@ -310,7 +311,13 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
 
     key = &name->def.params.key;
 
-    if (key->len) {
+    /* who publishes already may go on with the old key */
+
+    if (key->len
+        && !(p->accepted
+             && ngx_mc_rtmp_publish_is(p, name)
+             && name->def.params.rekey != NGX_MC_REKEY_DISCONNECT))
+    {
 
         /* digests: the time does not tell the length either */
 
@@ -619,7 +626,6 @@ ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
     }
 
     p->opened = 0;
-    p->connected_at = 0;
     p->lost = ngx_current_msec;
 
     if (ngx_mc_rtmp_publish_set(p, name) != NGX_OK) {
@@ -645,7 +651,6 @@ ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p)
         peer.len = ngx_strlen(p->peer);
 
         p->link = ngx_mc_rtmp_link_open_publisher(name, &peer, p->began,
-                                                  p->connected_at,
                                                 &ngx_mc_rtmp_publish_handlers,
                                                   p);
     }
@@ -664,7 +669,6 @@ ngx_mc_rtmp_publish_opened(void *data)
     }
 
     p->opened = 1;
-    p->connected_at = ngx_mc_epoch_ms();
     p->wait_key = 0;
 
     p->chunk_size = p->session->in_chunk_size;
@@ -777,12 +781,6 @@ ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code, u_char *why)
 
         if (p->accepted) {
             p->lost = ngx_current_msec;
-        }
-
-        /* a flow that moves takes its connection along */
-
-        if (ngx_strcmp(why, "moving") != 0) {
-            p->connected_at = 0;
         }
 
         if (p->timer.timer_set) {

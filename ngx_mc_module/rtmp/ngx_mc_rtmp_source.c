@@ -65,18 +65,14 @@ ngx_mc_rtmp_source_close(ngx_mc_endpoint_t *ep)
 
     /*
      * The publisher stays where it is, and its worker looks for the flow
-     * anew: if that goes on in another process, nobody was disconnected.
+     * anew.  It counts as disconnected even so: where a flow moves because
+     * the time of its worker is over, that of the publisher's may be too.
      */
 
-    ngx_mc_rtmp_link_end(src->link, NGX_MC_RTMP_LINK_LOST,
-                         ep->flow->moving ? "moving" : "");
+    ngx_mc_rtmp_link_end(src->link, NGX_MC_RTMP_LINK_LOST, "");
     src->link = NULL;
 
     ngx_mc_rtmp_source_clear(ep);
-
-    if (ep->flow->moving) {
-        ep->connected = 0;
-    }
 }
 
 
@@ -84,7 +80,7 @@ ngx_int_t
 ngx_mc_rtmp_source_attach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
     u_char *peer)
 {
-    int64_t                now, since;
+    int64_t                now;
     socklen_t              len;
     ngx_sockaddr_t         addr;
     ngx_mc_rtmp_source_t  *src;
@@ -133,14 +129,7 @@ ngx_mc_rtmp_source_attach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
     src->told = 0;
     ngx_cpystrn(src->peer, peer, NGX_MC_ADDR_LEN);
 
-    since = ngx_mc_rtmp_link_connected_at(link);
-
-    if (since) {
-        ngx_mc_endpoint_resume(ep, len ? &addr.sockaddr : NULL, len, since);
-
-    } else {
-        ngx_mc_endpoint_up(ep, len ? &addr.sockaddr : NULL, len);
-    }
+    ngx_mc_endpoint_up(ep, len ? &addr.sockaddr : NULL, len);
 
     ngx_mc_flow_connected(ep);
 

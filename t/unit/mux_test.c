@@ -657,6 +657,53 @@ test_sizes(void)
 }
 
 
+/* lengths of 2 bytes and of 1, what is in band already, other sets */
+
+static void
+test_nals(void)
+{
+    u_char  avcc2[sizeof(avcc)];
+    u_char  nals[] = { 0, 2, 0x09, 0xf0, 0, 0, 0, 3, 0x06, 1, 2,
+                       0, 3, 0x65, 4, 5 };
+    u_char  band[] = { 2, 0x09, 0x10, 2, 0x67, 1, 2, 0x68, 2, 2, 0x65, 3 };
+    u_char  none[] = { 2, 0x41, 3 };
+
+    begin(0, 0);
+
+    memcpy(avcc2, avcc, sizeof(avcc));
+    avcc2[4] = 0xfd;
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, CONFIG, 0, 0, avcc2,
+          sizeof(avcc2));
+    config(NGX_MC_CODEC_AAC, 0);
+
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, KEY, 0, 0, nals,
+          sizeof(nals));
+    is_num(r.pes[0].len, 6 + 29 + 10 + 6 + 6, "lengths of 2 bytes");
+    ok(memcmp(es[0], "\0\0\0\1\x09\xf0\0\0\0\1\x67", 11) == 0,
+       "its delimiter, then the sets");
+    ok(memcmp(es[0] + 6 + 29 + 10, "\0\0\1\x06\1\2\0\0\1\x65\4\5", 12)
+       == 0, "then the rest");
+
+    avcc2[4] = 0xfc;
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, CONFIG, 3600, 3600, avcc2,
+          sizeof(avcc2));
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, 0, 3600, 3600, none, 3);
+    is_num(r.pes[1].len, 6 + 29 + 10 + 5,
+           "sets after another configuration, no key frame");
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, KEY, 7200, 7200, band,
+          sizeof(band));
+    ok(r.pes[2].len == 23
+       && memcmp(es[0] + r.pes[2].at, "\0\0\0\1\x09\x10\0\0\0\1\x67\1\0"
+                 "\0\0\1\x68\2\0\0\1\x65\3", 23) == 0,
+       "what is in band stays as it is");
+    is_num(ngx_mc_ts_mux_dropped(mx), 0, "none left out");
+    is_num(r.version, 0, "the same PMT");
+    sane("NAL units");
+
+    ngx_mc_ts_mux_free(mx);
+}
+
+
 static void
 test_tracks(void)
 {
@@ -924,6 +971,7 @@ main(void)
 {
     test_basic();
     test_sizes();
+    test_nals();
     test_tracks();
     test_time();
     test_discontinuity();
