@@ -439,7 +439,12 @@ ngx_mc_rtmp_link_send(ngx_mc_rtmp_link_t *link, ngx_mc_frame_t *frame)
         return;
     }
 
-    if (ngx_mc_rtmp_link_put_frame(link, frame) != NGX_OK && link->ep) {
+    (void) ngx_mc_rtmp_link_put_frame(link, frame);
+
+    /* what a link that ends no longer takes is not counted: it is mostly that
+       of a worker without players, which leaves */
+
+    if (link->dropped && link->ep) {
         link->ep->stat->dropped_packets++;
         link->ep->stat->u.rtmp.dropped_frames++;
         link->dropped = 0;
