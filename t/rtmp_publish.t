@@ -261,7 +261,7 @@ for (1 .. 5) {
 
 is($failed, 0, 'who was cut off comes back at the first try');
 
-# another key by reload ends who had the old one
+# another key by reload is for those who come, or ends who had the old one
 
 $p = publish($t, "$url/live/key?key=Open-5esame", 'long.flv');
 ok(live($t, 'key'), 'a publisher with a key');
@@ -269,7 +269,19 @@ ok(live($t, 'key'), 'a publisher with a key');
 (my $flows = $t->{flows}) =~ s/Open-5esame/Close-5esame/;
 $t->reload(flows => $flows);
 
-isnt($p->wait(8), undef, 'ends when the key is another');
+refused('live/key?key=Open-5esame', qr/another key/);
+
+# who is there is looked at again within a second: the next two are enough
+
+my $seen = $t->source('key')->{bytes};
+$t->wait_for(sub { $t->source('key')->{bytes} > $seen + 200_000 }, 20,
+             'who publishes stays when the key is another');
+ok($p->running, 'and is the same');
+
+$flows =~ s/key=Close-5esame/key=Third-5esame rekey=disconnect/;
+$t->reload(flows => $flows);
+
+isnt($p->wait(8), undef, 'or ends, with rekey=disconnect');
 
 $t->finish;
 done_testing();
