@@ -167,9 +167,14 @@ ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt, int64_t now)
         due = p->last + (pkt->origin - p->origin);
     }
 
-    if (due > now + p->limit || due < now - p->limit) {
-
-        /* after a pause, or a jump that nothing told of */
+    if (due > now + p->limit
+        || (due < now - p->limit
+            && due < p->last + (pkt->origin - p->origin) - p->limit))
+    {
+        /*
+         * After a pause, or a jump that nothing told of.  What is late because
+         * we were kept from running has come in time, and leaves at once.
+         */
 
         due = now + p->lead;
     }
