@@ -35,6 +35,13 @@
 #define NGX_MC_TS_PES_DATA   2
 #define NGX_MC_TS_PES_FULL   3       /* PES_packet_length was reached */
 
+/* 90 kHz: what a DTS is off at most if the PCR told of a new time base, or if
+   it went back */
+#define NGX_MC_TS_JUMP_TOLD  (90000 / 2)
+
+/* adaptation_field_length with a PCR */
+#define NGX_MC_TS_AF_PCR     7
+
 /* PES_header_data_length is of a byte */
 #define NGX_MC_TS_PES_MAX    (9 + 255)
 
@@ -265,7 +272,24 @@ struct ngx_mc_ts_demux_s {
 };
 
 
-/* ngx_mc_ts_demux.c */
+/* the difference of two timestamps of 33 bits */
+
+static ngx_inline int64_t
+ngx_mc_ts_diff(uint64_t a, uint64_t b)
+{
+    return (int64_t) ((a - b) << 31) >> 31;
+}
+
+
+/* ngx_mc_ts_es.c: a TS packet of a track to PES packets, and these to what
+   the access units are in, with their timestamps on our line */
+
+void ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
+    u_char *p);
+
+/* what is assembled is given up; likewise, and another stream comes */
+void ngx_mc_ts_es_drop(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
+void ngx_mc_ts_es_reset(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es);
 
 /* NGX_ERROR: it was given up */
 ngx_int_t ngx_mc_ts_es_append(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
@@ -283,6 +307,9 @@ ngx_mc_ts_stamp_t *ngx_mc_ts_es_stamp(ngx_mc_ts_es_t *es, size_t pos);
 /* when what ends at pos had arrived */
 #define ngx_mc_ts_es_origin(es, pos)                                          \
     (((pos) <= (es)->appended) ? (es)->before : (es)->origin)
+
+
+/* ngx_mc_ts_demux.c */
 
 /* type, codec, dts, pts, key, config and origin are set */
 void ngx_mc_ts_demux_frame(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es,
