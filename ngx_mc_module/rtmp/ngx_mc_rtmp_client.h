@@ -71,6 +71,7 @@ typedef struct {
     size_t                     queued;         /* bytes of media */
     uint32_t                   largest;        /* message sent */
 
+    unsigned long              tls_error;      /* of OpenSSL; 0: none */
     u_char                     reason[NGX_MC_RTMP_REASON];
 
     unsigned                   busy:1;         /* nginx-rtmp is at work */
@@ -181,8 +182,8 @@ void ngx_mc_rtmp_queue_flush(ngx_mc_rtmp_conn_t *conn);
 ngx_ssl_t *ngx_mc_rtmp_tls_create(ngx_mc_endpoint_t *ep, u_char *err,
     size_t size);
 
-/* begins; c->ssl->handler, the caller's, is called at its end unless NGX_OK or
-   NGX_ERROR is returned */
+/* begins; c->data is an ngx_mc_rtmp_conn_t.  c->ssl->handler, the caller's, is
+   called at its end unless NGX_OK or NGX_ERROR is returned */
 ngx_int_t ngx_mc_rtmp_tls_start(ngx_mc_endpoint_t *ep, ngx_ssl_t *ssl,
     ngx_connection_t *c, ngx_connection_handler_pt handler);
 
