@@ -257,6 +257,10 @@ typedef struct {
 } ngx_mc_rtmp_ctx_t;
 
 
+/* goes before metadata that is published */
+#define NGX_MC_RTMP_SET_DATA_FRAME  "\2\0\15@setDataFrame"
+
+
 extern ngx_mc_endpoint_type_t  ngx_mc_rtmp_type;
 extern ngx_module_t            ngx_mc_rtmp_module;
 extern ngx_module_t            ngx_mc_rtmp_hooks_module;
