@@ -326,24 +326,11 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
         if (!p->has_key
             || CRYPTO_memcmp(hash, p->key, SHA256_DIGEST_LENGTH) != 0)
         {
-            if (ngx_mc_rtmp_publish_is(p, name)
-                && name->def.params.rekey != NGX_MC_REKEY_DISCONNECT)
-            {
-                /* it was let in with the key before, and so has this one */
-
-                ngx_memcpy(p->key, hash, SHA256_DIGEST_LENGTH);
-                p->has_key = 1;
-
-                goto keep;
-            }
-
             *reason = NGX_MC_REJECTED_KEY;
             *why = p->has_key ? "has another key" : "needs a key";
             return NGX_DECLINED;
         }
     }
-
-keep:
 
     if (name->stopped || name->def.off) {
         *reason = NGX_MC_REJECTED_N;
