@@ -209,6 +209,15 @@ void ngx_mc_rtmp_client_update(ngx_mc_endpoint_t *ep,
     ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
 
 
+/* ngx_mc_rtmp_stat.c */
+
+/* the gauges of a connection that is not there */
+void ngx_mc_rtmp_stat_clear(ngx_mc_rtmp_stat_t *st);
+
+/* as in FLV, of audio or video */
+void ngx_mc_rtmp_stat_codec(ngx_mc_rtmp_stat_t *st, ngx_mc_frame_t *frame);
+
+
 /*
  * The hooks, each called from ngx_mc_rtmp_module.c, which registers them with
  * nginx-rtmp: NGX_DECLINED: not ours, go on.
