@@ -39,13 +39,6 @@ ngx_uint_t                   ngx_mc_rtmp_play_ending;
 
 
 ngx_int_t
-ngx_mc_rtmp_play_conf(ngx_conf_t *cf)
-{
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_mc_rtmp_play_process(ngx_cycle_t *cycle)
 {
     ngx_event_t  *ev;

@@ -248,7 +248,10 @@ ngx_mc_rtmp_push_message(ngx_mc_rtmp_client_t *cl, ngx_mc_frame_t *frame,
         return NGX_ERROR;
     }
 
-    /* of no length: one that is the same would not be sent again */
+    /*
+     * Length 0 is that of no message: a header that leaves out the time, if
+     * the next were as long and of the same time, means the last step again.
+     */
 
     cl->last[csid] = h;
     cl->last[csid].mlen = 0;
