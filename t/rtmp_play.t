@@ -89,6 +89,7 @@ for my $name (qw/ rtmpdump gst ffmpeg1 ffmpeg2 ffmpeg3 ffmpeg4 ffmpeg5 /) {
 $t->wait_for(sub { @{ $t->output('a', 'o')->{peers} } == 7 }, 10,
              'players are shown');
 is($t->output('a', 'o')->{state}, 'connected', 'state with players');
+is($t->output('a', 'o')->{rtmp}{chunk_size}, 4096, 'chunk size of the server');
 
 for my $n (1 .. 20) {
     $t->reload;

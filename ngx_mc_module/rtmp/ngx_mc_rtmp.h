@@ -234,6 +234,9 @@ void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
 void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
 
+/* of the server that has the application, -1: none has */
+int32_t ngx_mc_rtmp_play_chunk_size(ngx_str_t *app);
+
 /* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
 ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
 

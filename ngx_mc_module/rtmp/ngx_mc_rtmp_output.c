@@ -105,6 +105,7 @@ ngx_mc_rtmp_output_open(ngx_mc_endpoint_t *ep)
     out->keeping = (started && ngx_mc_epoch_ms() - started > 1000);
 
     ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
+    ep->stat->u.rtmp.chunk_size = ngx_mc_rtmp_play_chunk_size(&ep->def->app);
 
     ngx_mc_endpoint_waiting(ep);
 }

@@ -500,6 +500,21 @@ ngx_mc_rtmp_play_is_on(ngx_mc_rtmp_name_t *name)
 }
 
 
+int32_t
+ngx_mc_rtmp_play_chunk_size(ngx_str_t *app)
+{
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    if (ngx_mc_rtmp_play_ctx == NULL
+        || ngx_mc_rtmp_play_app(app, &cscf) == NULL)
+    {
+        return -1;
+    }
+
+    return (int32_t) cscf->chunk_size;
+}
+
+
 /* the first application of that name */
 
 static ngx_rtmp_core_app_conf_t *
