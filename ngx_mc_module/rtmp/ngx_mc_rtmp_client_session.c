@@ -37,6 +37,8 @@ static void ngx_mc_rtmp_client_read(ngx_event_t *rev);
 static void ngx_mc_rtmp_client_write(ngx_event_t *wev);
 static ngx_int_t ngx_mc_rtmp_client_on_handshake(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
+static u_char *ngx_mc_rtmp_client_nonsense(ngx_rtmp_session_t *s, u_char *buf,
+    size_t len);
 static ngx_int_t ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
 static ngx_int_t ngx_mc_rtmp_client_on_protocol(ngx_rtmp_session_t *s,
@@ -416,6 +418,28 @@ ngx_mc_rtmp_client_on_handshake(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 }
 
 
+static u_char *
+ngx_mc_rtmp_client_nonsense(ngx_rtmp_session_t *s, u_char *buf, size_t len)
+{
+    ngx_int_t                  i;
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    cscf = ngx_rtmp_get_module_srv_conf(s, ngx_rtmp_core_module);
+
+    for (i = 0; s->in_streams && i < cscf->max_streams; i++) {
+
+        if (s->in_streams[i].hdr.mlen > cscf->max_message) {
+            *ngx_snprintf(buf, len - 1, "the server sent a message of %uD "
+                          "bytes, which is too large",
+                          s->in_streams[i].hdr.mlen) = '\0';
+            return buf;
+        }
+    }
+
+    return (u_char *) "the server sent something else than RTMP";
+}
+
+
 static ngx_int_t
 ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
@@ -456,6 +480,13 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 
         if (conn->timedout) {
             why = (u_char *) "the server takes no data";
+
+        } else if (!c->read->eof && !c->read->error && !c->write->error
+                   && !c->error)
+        {
+            /* nginx-rtmp ended it for what it read */
+
+            why = ngx_mc_rtmp_client_nonsense(s, buf, sizeof(buf));
 
         } else if (conn->largest > NGX_MC_RTMP_USUAL_MAX) {
             *ngx_snprintf(buf, sizeof(buf) - 1, "the server closed the "

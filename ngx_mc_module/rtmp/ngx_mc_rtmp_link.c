@@ -1410,6 +1410,11 @@ ngx_mc_rtmp_link_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
         }
 
         ngx_memcpy(&mf, data, sizeof(ngx_mc_rtmp_msg_frame_t));
+
+        if (mf.header > len - sizeof(ngx_mc_rtmp_msg_frame_t)) {
+            goto invalid;
+        }
+
         ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
 
         frame.tag = data + sizeof(ngx_mc_rtmp_msg_frame_t);
