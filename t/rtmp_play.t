@@ -109,6 +109,17 @@ $t->wait_for(sub {
             @{ $t->output('a', 'o')->{peers} }) == 11;
 }, 10, 'peers have counters');
 
+my $sum;
+$t->poll(sub {
+    my $o = $t->output('a', 'o');
+
+    $sum = 0;
+    $sum += $_->{packets} for @{ $o->{peers} };
+    return $o->{rtmp}{frames} >= $sum;
+}, 10);
+cmp_ok($t->output('a', 'o')->{rtmp}{frames}, '>=', $sum,
+       'frames are the sum of all players');
+
 my $o = $t->output('a', 'o');
 ok($o->{bytes} > 0 && $o->{packets} > 0, 'the output too');
 

@@ -31,7 +31,6 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t            links;
-    ngx_uint_t             nlinks;
 
     /* frames since it was opened, ngx_mc_rtmp_kept_t, for links that come
        back: whoever is new drops them, by their origin */
@@ -148,10 +147,6 @@ ngx_mc_rtmp_output_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
 
     if (out->keeping) {
         ngx_mc_rtmp_output_keep(out, frame, ep->log);
-    }
-
-    if (frame->type != NGX_MC_FRAME_META && out->nlinks) {
-        ep->stat->u.rtmp.frames++;
     }
 
     for (q = ngx_queue_head(&out->links);
@@ -284,7 +279,6 @@ ngx_mc_rtmp_output_attach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link)
     ngx_queue_init(&ol->peers);
 
     ngx_queue_insert_tail(&out->links, &ol->queue);
-    out->nlinks++;
 
     ngx_mc_rtmp_link_set_data(link, ol);
 
@@ -335,11 +329,8 @@ static void
 ngx_mc_rtmp_output_unlink(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_output_link_t *ol, const char *why)
 {
-    ngx_queue_t           *q;
-    ngx_mc_rtmp_peer_t    *peer;
-    ngx_mc_rtmp_output_t  *out;
-
-    out = ep->data;
+    ngx_queue_t         *q;
+    ngx_mc_rtmp_peer_t  *peer;
 
     while (!ngx_queue_empty(&ol->peers)) {
         q = ngx_queue_head(&ol->peers);
@@ -349,8 +340,6 @@ ngx_mc_rtmp_output_unlink(ngx_mc_endpoint_t *ep,
     }
 
     ngx_queue_remove(&ol->queue);
-    out->nlinks--;
-
     ngx_free(ol);
 }
 
@@ -421,6 +410,7 @@ ngx_mc_rtmp_output_peer_stat(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     if (messages > peer->messages) {
         st->packets += messages - peer->messages;
+        st->u.rtmp.frames += messages - peer->messages;
         peer->stat->packets = messages;
     }
 
