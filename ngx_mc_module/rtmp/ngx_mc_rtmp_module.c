@@ -510,7 +510,7 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
     ngx_mc_rtmp_next_close_stream = ngx_rtmp_close_stream;
     ngx_rtmp_close_stream = ngx_mc_rtmp_close_stream;
 
-    return ngx_mc_rtmp_play_conf(cf);
+    return NGX_OK;
 }
 
 
