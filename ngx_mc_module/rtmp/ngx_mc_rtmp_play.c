@@ -253,7 +253,9 @@ static ngx_int_t
 ngx_mc_rtmp_play_refuse(ngx_rtmp_session_t *s, ngx_mc_rtmp_name_t *name,
     ngx_uint_t reason, char *why)
 {
-    ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+    /* the owner tells of it, at most once in a while */
+
+    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                   "flow \"%V\", output \"%V\": player refused: %s",
                   &name->flow, &name->def.name, why);
 
