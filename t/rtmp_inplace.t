@@ -361,9 +361,14 @@ ok(live($t, 'a'), 'who come again to a new one');
 
 # all ends
 
+my @watching = map { play($t, "$url/out", "quit$_.flv", tool => 'gst') } 0 .. 3;
+$t->wait_for(sub { @{ $t->output('a', 'play')->{peers} } == 4 }, 10,
+             'players, in any worker');
+
 my $took = $t->stop('quit');
 cmp_ok($took, '<', 5, 'quit with live RTMP');
 isnt($again->wait(10), undef, 'ends the publisher');
+is(scalar(grep { !defined $_->wait(10) } @watching), 0, 'and players');
 
 $t->start;
 $again = publish($t, "$url/a?key=Third-3", $in);

@@ -397,6 +397,21 @@ ngx_mc_rtmp_play_tick(ngx_event_t *ev)
         goto done;
     }
 
+    if (ngx_exiting && ngx_mc_registry->quit == gen->number) {
+
+        /* nginx ends, and with it all flows: players would wait for one, and
+           this process for them */
+
+        while (!ngx_queue_empty(&ngx_mc_rtmp_virtuals)) {
+            q = ngx_queue_head(&ngx_mc_rtmp_virtuals);
+            v = ngx_queue_data(q, ngx_mc_rtmp_virtual_t, queue);
+
+            ngx_mc_rtmp_virtual_free(v, "nginx ends");
+        }
+
+        goto done;
+    }
+
     update = (gen->number != ngx_mc_rtmp_play_generation);
     ngx_mc_rtmp_play_generation = gen->number;
 

@@ -188,6 +188,11 @@ for my $pid ($master, grep { $to->{$_} } @old) {
     my ($was, $is) = ($from->{$pid}[0], $to->{$pid}[0]);
     my $limit = $was * 0.05 > 1024 ? $was * 0.05 : 1024;
 
+    # nginx-rtmp alone, with rtmp{} and none of our modules, keeps 16 KiB in the
+    # master with each reload
+
+    $limit += 18 * ($to->{n} - $from->{n}) if $pid == $master;
+
     cmp_ok($is - $was, '<', $limit, "$name: memory")
         or diag("$was KiB after $from->{n} reloads, $is KiB after $to->{n}");
     cmp_ok($to->{$pid}[1] - $from->{$pid}[1], '<=', 10, "$name: descriptors")
@@ -208,10 +213,10 @@ sleep 1;
 $_->stop for @play;
 
 for my $i (0 .. 3) {
-    same_media($t, $in, "play$i.flv", min => 500, name => "f$i: a player's");
+    same_media($t, $in, "play$i.flv", min => 100, name => "f$i: a player's");
 }
 
-same_media($t, $in, $server->recorded($t, $_), min => 500,
+same_media($t, $in, $server->recorded($t, $_), min => 100,
            name => "$_: the server's") for qw/ p1 p3 /;
 
 $server->stop;
