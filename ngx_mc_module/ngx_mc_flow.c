@@ -169,6 +169,7 @@ ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
     uint32_t generation)
 {
     u_char                  *text;
+    ngx_msec_t               batch;
     ngx_uint_t               i, n, nsources, nold;
     ngx_pool_t              *pool;
     ngx_mc_parse_t          *parse;
@@ -270,6 +271,9 @@ ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
     flow->routes = routes;
     flow->stopped = def.stopped;
 
+    batch = flow->batch;
+    flow->batch = def.batch;
+
     ngx_mc_flow_route(flow);
 
     ngx_mc_flow_drop(flow, old, nold, changes, n, NGX_MC_OUTPUT);
@@ -278,9 +282,7 @@ ngx_mc_flow_update(ngx_mc_flow_t *flow, ngx_mc_flow_entry_t *entry,
         ngx_free(old);
     }
 
-    if (flow->batch != def.batch) {
-        flow->batch = def.batch;
-
+    if (batch != def.batch) {
         for (i = 0; i < n; i++) {
             if (!changes[i].created) {
                 changes[i].changed |= NGX_MC_CHANGED_BATCH;

@@ -60,6 +60,7 @@ struct ngx_mc_mux_s {
     ngx_mc_pipeline_t      *pipeline;
     ngx_mc_ts_mux_t        *ts;
     ngx_mc_pulse_client_t   pulse;           /* of a constant rate */
+    ngx_uint_t              period;          /* of it, us */
     uint64_t                rate;
     ngx_uint_t              cap;
     uint64_t                dropped;         /* that have been told of */
@@ -805,7 +806,7 @@ static ngx_int_t
 ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
 {
     uint64_t          rate;
-    ngx_uint_t        cap;
+    ngx_uint_t        cap, period;
     ngx_mc_mux_t     *mux;
     ngx_mc_params_t  *params;
 
@@ -816,7 +817,22 @@ ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
 
     mux = pl->mux;
 
+    period = ngx_mc_pulse_period(pl->flow->batch);
+
     if (mux && mux->rate == rate && mux->cap == cap) {
+
+        if (rate && mux->period != period) {
+            ngx_mc_pulse_stop(&mux->pulse);
+
+            if (ngx_mc_pulse_start(&mux->pulse, period) == NGX_OK) {
+                mux->period = period;
+                return NGX_OK;
+            }
+
+            /* it has been there */
+            return ngx_mc_pulse_start(&mux->pulse, mux->period);
+        }
+
         return NGX_OK;
     }
 
@@ -842,10 +858,9 @@ ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
     mux->pulse.data = mux;
 
     if (rate) {
-        if (ngx_mc_pulse_start(&mux->pulse,
-                               ngx_mc_pulse_period(pl->flow->batch))
-            != NGX_OK)
-        {
+        mux->period = period;
+
+        if (ngx_mc_pulse_start(&mux->pulse, period) != NGX_OK) {
             ngx_mc_ts_mux_free(mux->ts);
             ngx_free(mux);
             return NGX_ERROR;

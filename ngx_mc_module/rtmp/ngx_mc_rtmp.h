@@ -85,6 +85,7 @@ typedef struct {
 ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open(ngx_mc_rtmp_name_t *name,
     ngx_str_t *peer, ngx_mc_rtmp_link_handlers_t *handlers, void *data);
 void ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link);
+void ngx_mc_rtmp_link_close_why(ngx_mc_rtmp_link_t *link, const char *why);
 
 /* the same for a publisher: when its session began, us */
 ngx_mc_rtmp_link_t *ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name,
@@ -224,6 +225,9 @@ void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
 void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
 
+/* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
+ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
+
 /* clients: from init_conf(), whether there is an rtmp{} or not.  They are on no
    list of hooks: their sessions have handlers of their own, see there */
 char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
@@ -251,6 +255,10 @@ typedef struct {
     ngx_uint_t               role;
     void                    *data;             /* NULL: no longer ours */
 } ngx_mc_rtmp_ctx_t;
+
+
+/* goes before metadata that is published */
+#define NGX_MC_RTMP_SET_DATA_FRAME  "\2\0\15@setDataFrame"
 
 
 extern ngx_mc_endpoint_type_t  ngx_mc_rtmp_type;

@@ -281,6 +281,13 @@ ngx_mc_rtmp_link_open_publisher(ngx_mc_rtmp_name_t *name, ngx_str_t *peer,
 void
 ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link)
 {
+    ngx_mc_rtmp_link_close_why(link, "the connection was closed");
+}
+
+
+void
+ngx_mc_rtmp_link_close_why(ngx_mc_rtmp_link_t *link, const char *why)
+{
     ngx_mc_rtmp_link_t      *other;
     ngx_mc_rtmp_msg_text_t   msg;
 
@@ -299,7 +306,7 @@ ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link)
         other->other = NULL;
         other->attach = 0;
 
-        ngx_mc_rtmp_link_detach(other, "the connection was closed");
+        ngx_mc_rtmp_link_detach(other, why);
     }
 
     if (link->c) {
@@ -307,6 +314,8 @@ ngx_mc_rtmp_link_close(ngx_mc_rtmp_link_t *link)
         /* a connection that just ends is a worker that died */
 
         ngx_memzero(&msg, sizeof(ngx_mc_rtmp_msg_text_t));
+        ngx_cpystrn(msg.text, (u_char *) why, sizeof(msg.text));
+
         (void) ngx_mc_rtmp_link_put(link, NGX_MC_RTMP_MSG_END, &msg,
                                     sizeof(ngx_mc_rtmp_msg_text_t), NULL, 0);
 
@@ -430,7 +439,12 @@ ngx_mc_rtmp_link_send(ngx_mc_rtmp_link_t *link, ngx_mc_frame_t *frame)
         return;
     }
 
-    if (ngx_mc_rtmp_link_put_frame(link, frame) != NGX_OK && link->ep) {
+    (void) ngx_mc_rtmp_link_put_frame(link, frame);
+
+    /* what a link that ends no longer takes is not counted: it is mostly that
+       of a worker without players, which leaves */
+
+    if (link->dropped && link->ep) {
         link->ep->stat->dropped_packets++;
         link->ep->stat->u.rtmp.dropped_frames++;
         link->dropped = 0;
@@ -1396,6 +1410,11 @@ ngx_mc_rtmp_link_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
         }
 
         ngx_memcpy(&mf, data, sizeof(ngx_mc_rtmp_msg_frame_t));
+
+        if (mf.header > len - sizeof(ngx_mc_rtmp_msg_frame_t)) {
+            goto invalid;
+        }
+
         ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
 
         frame.tag = data + sizeof(ngx_mc_rtmp_msg_frame_t);
@@ -1445,7 +1464,7 @@ ngx_mc_rtmp_link_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
         if (type == NGX_MC_RTMP_MSG_END) {
 
             if (link->owner) {
-                ngx_mc_rtmp_link_detach(link, "the connection was closed");
+                ngx_mc_rtmp_link_detach(link, (char *) text.text);
 
             } else {
                 ngx_mc_rtmp_link_is_closed(link, text.code,

@@ -515,6 +515,10 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 
     cmcf = ngx_rtmp_conf_get_module_main_conf(cf, ngx_rtmp_core_module);
 
+    if (ngx_mc_rtmp_guard_conf(cmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for (i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         h = ngx_array_push(&cmcf->events[events[i].event]);
         if (h == NULL) {

@@ -90,6 +90,7 @@ static ngx_int_t ngx_mc_rtmp_publish_refuse(ngx_rtmp_session_t *s, char *code,
     ngx_str_t *name, const char *why);
 static void ngx_mc_rtmp_publish_end(ngx_mc_rtmp_publisher_t *p, char *code,
     const char *why);
+static void ngx_mc_rtmp_publish_close(ngx_mc_rtmp_publisher_t *p);
 static void ngx_mc_rtmp_publish_timer(ngx_event_t *ev);
 static ngx_int_t ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p);
 static void ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p);
@@ -173,6 +174,14 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     if (name == NULL) {
 
         name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_OUTPUT);
+
+        if (name && ctx && ctx->data) {
+
+            /* a player, or refused already, in an application without
+               sources: what it was still is in use */
+
+            return NGX_ERROR;
+        }
 
         if (name) {
             ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_BUSY, &peer,
@@ -318,17 +327,21 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
 
     key = &name->def.params.key;
 
-    /* who publishes already may go on with the old key */
-
-    if (key->len
-        && !(p->accepted
-             && ngx_mc_rtmp_publish_is(p, name)
-             && name->def.params.rekey != NGX_MC_REKEY_DISCONNECT))
-    {
-
-        /* digests: the time does not tell the length either */
+    if (key->len) {
 
         ngx_mc_rtmp_publish_hash(key->data, key->len, hash);
+
+        if (p->accepted
+            && ngx_mc_rtmp_publish_is(p, name)
+            && name->def.params.rekey != NGX_MC_REKEY_DISCONNECT)
+        {
+            /* it was let in with the key before, and so has this one */
+
+            ngx_memcpy(p->key, hash, SHA256_DIGEST_LENGTH);
+            p->has_key = 1;
+        }
+
+        /* digests: the time does not tell the length either */
 
         if (!p->has_key
             || CRYPTO_memcmp(hash, p->key, SHA256_DIGEST_LENGTH) != 0)
@@ -468,11 +481,47 @@ ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s)
     }
 
     if (p->link) {
-        ngx_mc_rtmp_link_close(p->link);
-        p->link = NULL;
+        ngx_mc_rtmp_publish_close(p);
     }
 
     ngx_mc_frame_headers_free(&p->headers);
+}
+
+
+static void
+ngx_mc_rtmp_publish_close(ngx_mc_rtmp_publisher_t *p)
+{
+    u_char                    *last, why[NGX_MC_EVENT_MESSAGE_LEN];
+    ngx_int_t                  i;
+    ngx_rtmp_session_t        *s;
+    ngx_mc_rtmp_link_t        *link;
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    s = p->session;
+
+    link = p->link;
+    p->link = NULL;
+
+    cscf = ngx_rtmp_get_module_srv_conf(s, ngx_rtmp_core_module);
+
+    for (i = 0; s->in_streams && i < cscf->max_streams; i++) {
+
+        if (s->in_streams[i].hdr.mlen > cscf->max_message) {
+
+            /* nginx-rtmp ends a session for that, and tells nobody */
+
+            last = ngx_slprintf(why, why + sizeof(why) - 1,
+                                "a message of %uD bytes, more than "
+                                "\"max_message\" of %uz",
+                                s->in_streams[i].hdr.mlen, cscf->max_message);
+            *last = '\0';
+
+            ngx_mc_rtmp_link_close_why(link, (char *) why);
+            return;
+        }
+    }
+
+    ngx_mc_rtmp_link_close(link);
 }
 
 

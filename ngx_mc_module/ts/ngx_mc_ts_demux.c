@@ -905,6 +905,9 @@ ngx_mc_ts_es_packet(ngx_mc_ts_demux_t *dm, ngx_mc_ts_es_t *es, u_char *p)
 
     if (unit) {
         ngx_mc_ts_es_begin(dm, es);
+
+        es->random = ts_has_adaptation(p) && ts_get_adaptation(p) != 0
+                     && tsaf_has_randomaccess(p);
     }
 
     if (es->state == NGX_MC_TS_PES_HEADER || es->state == NGX_MC_TS_PES_DATA)
@@ -1341,6 +1344,7 @@ done:
     stamp->pts = out + reorder;
     stamp->fresh = 1;
     stamp->mark = mark;
+    stamp->random = es->random;
 }
 
 

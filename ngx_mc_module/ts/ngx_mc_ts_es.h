@@ -48,6 +48,7 @@ typedef struct {
     int64_t           pts;
     unsigned          fresh:1;       /* not used yet */
     unsigned          mark:1;        /* a jump */
+    unsigned          random:1;      /* random_access_indicator */
 } ngx_mc_ts_stamp_t;
 
 
@@ -60,6 +61,8 @@ typedef struct {
     uint8_t           stream_type;
     unsigned          known:1;       /* cc is */
     unsigned          repeated:1;
+    unsigned          random:1;      /* random_access_indicator, for the next
+                                        timestamps */
     unsigned          free:1;        /* the next cc may be any */
     unsigned          scrambled:1;
 

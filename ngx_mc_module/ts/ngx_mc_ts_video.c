@@ -595,6 +595,14 @@ ngx_mc_ts_video_begin(ngx_mc_ts_demux_t *dm)
     v->stamp_dts = stamp->dts;
     v->stamp_pts = stamp->pts;
     v->mark = stamp->mark;
+
+    /* ISO/IEC 13818-1, 2.4.3.5: decoding can start here.  Broadcasters send no
+       recovery point SEI message with their I pictures; that it is one is
+       looked at all the same */
+
+    if (stamp->random) {
+        v->h264_key |= NGX_MC_KEY_RECOVERY;
+    }
 }
 
 

@@ -24,6 +24,7 @@
 #define FIELD    2                         /* of a frame of two */
 #define BOTTOM   4
 #define NONREF   8
+#define INTRA    16                        /* I, not IDR */
 
 
 typedef struct {
@@ -186,7 +187,7 @@ slice(unsigned code, unsigned first, unsigned num, unsigned flags,
     unsigned  header;
 
     ue(first);
-    ue((flags & IDR) ? 7 : 5);
+    ue((flags & (IDR|INTRA)) ? 7 : 5);
     ue(0);
     u(4, num & 15);
 
@@ -464,6 +465,40 @@ test_basic(void)
     is_num(nvideo(), 3, "the last one when the source is silent");
     is_num(vdts(2), 12600, "pts is dts where there is none");
     is_num(ngx_mc_ts_demux_damaged(dm), 0, "nothing was damaged");
+}
+
+
+static void
+test_random(void)
+{
+    unsigned  i;
+
+    /* broadcast: neither IDR nor recovery points, but random access */
+
+    start();
+
+    for (i = 0; i < 8; i++) {
+        aud();
+
+        if (i % 4 == 0) {
+            sps(64, frame_mbs_only);
+            pps(0);
+        }
+
+        slice(3, 0, i, (i % 2 == 0) ? INTRA : 0, 300);
+
+        stream_random = (i % 4 == 0 || i == 5);
+        video(i * 3600, i * 3600, 0);
+    }
+
+    stream_random = 0;
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 8, "random access");
+
+    for (i = 0; i < 8; i++) {
+        is_num(V(i)->f.key, i % 4 == 0, "picture %u", i);
+    }
 }
 
 
@@ -1435,6 +1470,7 @@ int
 main(void)
 {
     test_basic();
+    test_random();
     test_units();
     test_fields();
     test_loss();

@@ -1,4 +1,4 @@
-/* sources: ts/ngx_mc_ts_mux.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c -lm */
+/* sources: ts/ngx_mc_ts_mux.c ts/ngx_mc_ts_mux_clock.c ts/ngx_mc_ts_mux_es.c ts/ngx_mc_ts_mux_pes.c ts/ngx_mc_ts_mux_psi.c ts/ngx_mc_ts_mux_rate.c ts/ngx_mc_ts_mux_track.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c -lm */
 
 /*
  * Copyright (C) the ngx_mc_module authors

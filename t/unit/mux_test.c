@@ -1,4 +1,4 @@
-/* sources: ts/ngx_mc_ts_mux.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c -lm */
+/* sources: ts/ngx_mc_ts_mux.c ts/ngx_mc_ts_mux_clock.c ts/ngx_mc_ts_mux_es.c ts/ngx_mc_ts_mux_pes.c ts/ngx_mc_ts_mux_psi.c ts/ngx_mc_ts_mux_rate.c ts/ngx_mc_ts_mux_track.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c -lm */
 
 /*
  * Copyright (C) the ngx_mc_module authors
@@ -764,6 +764,20 @@ test_tracks(void)
     config(NGX_MC_CODEC_H264, 0);
     video(NGX_MC_CODEC_H264, KEY, 0, 0, 1000);
     is_num(count(0x100), 1, "video only at once");
+    ngx_mc_ts_mux_free(mx);
+
+    /* and are of what is marked after them, of nothing else */
+
+    begin(0, 0);
+    frame(NGX_MC_FRAME_META, 0, 0, 0, 0, metadata, sizeof(metadata) - 1);
+    frame(NGX_MC_FRAME_VIDEO, NGX_MC_CODEC_H264, CONFIG | DISC, 0, 0, avcc,
+          sizeof(avcc));
+    video(NGX_MC_CODEC_H264, KEY, 0, 0, 1000);
+    is_num(count(0x100), 1, "metadata before the mark");
+
+    config(NGX_MC_CODEC_H264, 40 * MS);
+    video(NGX_MC_CODEC_H264, KEY | DISC, 40 * MS, 40 * MS, 1000);
+    is_num(count(0x100), 1, "no longer those");
     ngx_mc_ts_mux_free(mx);
 }
 

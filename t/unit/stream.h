@@ -28,6 +28,9 @@ static uint8_t  stream_cc[8192];
 
 static void stream_packet(u_char *p);
 
+/* PES packets have random_access_indicator */
+static unsigned  stream_random;
+
 
 /* one packet of up to 184 bytes; returns what went in.  pcr: STREAM_NO_TIME:
    none */
@@ -36,8 +39,9 @@ static size_t
 stream_ts(unsigned pid, unsigned unit, const u_char *data, size_t len,
     int64_t pcr, unsigned discontinuity)
 {
-    u_char  p[NGX_MC_TS_SIZE];
-    size_t  af, room;
+    u_char    p[NGX_MC_TS_SIZE];
+    size_t    af, room;
+    unsigned  random;
 
     memset(p, 0xff, sizeof(p));
 
@@ -50,7 +54,9 @@ stream_ts(unsigned pid, unsigned unit, const u_char *data, size_t len,
         ts_set_unitstart(p);
     }
 
-    af = (pcr >= 0) ? 8 : discontinuity ? 2 : 0;
+    random = unit && stream_random;
+
+    af = (pcr >= 0) ? 8 : (discontinuity || random) ? 2 : 0;
     room = NGX_MC_TS_SIZE - TS_HEADER_SIZE - af;
 
     if (len < room) {
@@ -65,6 +71,10 @@ stream_ts(unsigned pid, unsigned unit, const u_char *data, size_t len,
 
         if (discontinuity) {
             tsaf_set_discontinuity(p);
+        }
+
+        if (random) {
+            tsaf_set_randomaccess(p);
         }
 
         if (pcr >= 0) {
