@@ -14,6 +14,10 @@
 #define NGX_MC_RTMP_CLOCK_STEP  10000
 #define NGX_MC_RTMP_CLOCK_FIT   1000
 
+/* audio goes back by less than half a frame if it was put together: the next
+   one is moved by that */
+#define NGX_MC_RTMP_CLOCK_BACK  10
+
 
 void
 ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock)
@@ -95,4 +99,23 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     }
 
     return (uint32_t) ms;
+}
+
+
+ngx_uint_t
+ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame)
+{
+    int64_t  out;
+
+    if (!clock->started || clock->jump || frame->discontinuity
+        || frame->type != NGX_MC_FRAME_AUDIO)
+    {
+        return 0;
+    }
+
+    out = ngx_mc_frame_ms(frame->dts) + clock->offset;
+
+    return out < clock->last[0] - NGX_MC_RTMP_CLOCK_BACK
+           && out >= ngx_max(clock->last[0], clock->last[1])
+                     - NGX_MC_RTMP_CLOCK_STEP;
 }

@@ -36,5 +36,13 @@ void ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock);
 uint32_t ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     int64_t now);
 
+/* whether "frame" is audio of a time that has gone by: where audio comes later
+   than the video of its time (TS of hardware encoders, up to 1 s) what follows
+   a first key frame is of before it.  It is to be left out: with another time
+   it would be heard at once, and besides what it does not belong to.  Asked
+   right before ngx_mc_rtmp_clock() */
+ngx_uint_t ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock,
+    ngx_mc_frame_t *frame);
+
 
 #endif /* _NGX_MC_RTMP_CLOCK_H_INCLUDED_ */

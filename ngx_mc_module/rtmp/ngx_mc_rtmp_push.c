@@ -172,6 +172,10 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
             return;
         }
 
+        if (ngx_mc_rtmp_clock_late(&cl->clock, frame)) {
+            return;
+        }
+
         if (queue >= NGX_MC_RTMP_QUEUE_AUDIO
             || frame->len > NGX_MC_RTMP_MESSAGE_MAX)
         {
