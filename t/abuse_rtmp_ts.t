@@ -203,6 +203,12 @@ mc_flow frames {
 $outputs
 }
 $sources
+mc_flow heavy {
+    mc_source rtmp:///live/heavy;
+    mc_output played rtmp:///live/heavy-out allow=all;
+    mc_output slow rtmp://127.0.0.1:$port{slow}/app/name;
+    mc_output sink rtmp://127.0.0.1:$port{sink}/app/heavy;
+}
 mc_flow bad { mc_source udp://127.0.0.1:%%bad%%;
               mc_output played rtmp:///live/bad-out allow=all;
               mc_output pushed rtmp://127.0.0.1:$port{sink}/app/bad;
@@ -228,8 +234,17 @@ my $player = play_numbered($t, "$url/live/frames-out");
 my $stopped = play_numbered($t, "$url/live/frames-out");
 my $watcher = play_numbered($t, "$url/live/bad-out");
 
+my $heavy = publish_numbered($t, "$url/live/heavy", $config, 60_000);
+
+$t->wait_for(sub { $t->source('heavy')->{bytes} }, 10, 'another, of 12 Mbit/s');
+
+my $heavy_player = play_numbered($t, "$url/live/heavy-out");
+my $heavy_stopped = play_numbered($t, "$url/live/heavy-out");
+
 $t->wait_for(sub { @{ $t->output('frames', 'played')->{peers} || [] } == 2 },
              10, 'two players');
+$t->wait_for(sub { @{ $t->output('heavy', 'played')->{peers} || [] } == 2 },
+             10, 'and two more');
 $t->wait_for(sub { $t->output('frames', 'sink')->{state} eq 'connected' }, 10,
              'a server');
 
@@ -253,12 +268,12 @@ sub output { my @a = @_; return ask(sub { $t->output(@a) }) }
 
 my $halted = time();
 
-$_->signal('STOP') for $sink, $stopped;
+$_->signal('STOP') for $sink, $stopped, $heavy_stopped;
 
 sub go_on {
     return if !$halted || $_[0] && time() < $halted + 10;
 
-    $_->signal('CONT') for $sink, $stopped;
+    $_->signal('CONT') for $sink, $stopped, $heavy_stopped;
     $halted = 0;
 }
 
@@ -481,19 +496,37 @@ SKIP: {
 
 $t->poll(sub { go_on(1); !$halted }, 12, 0.1);
 
-$t->wait_for(sub { output('frames', 'sink')->{state} eq 'connected' }, 20,
+$t->wait_for(sub { output('frames', 'sink')->{state} eq 'connected'
+                   && output('heavy', 'sink')->{state} eq 'connected' }, 20,
              'a server that was stopped is connected');
+
+for my $name (qw/ slow sink /) {
+    my $h = output('heavy', $name);
+
+    ok($h->{rtmp}{dropped_frames} || $h->{dropped_packets}
+       || $h->{disconnections}, "$name: loses frames, or its connection")
+        or diag(explain($h));
+    ok($h->{last_error} || grep({ $_->{name} eq $name
+                                  && $_->{code} eq 'slow_output' }
+                                $t->events('heavy')),
+       "$name: is told to be slow") or diag(explain($t->events('heavy')));
+}
+
+cmp_ok(output('heavy', 'sink')->{rtmp}{queue} // 0, '<=', 10_000,
+       'its queue is short');
 
 
 # servers, and what is told of each
 
 my %error = (
     mute     => qr/./, at_once => qr/closed|reset/i, half => qr/./,
-    c1       => qr/closed|reset/i, noise => qr/./, http => qr/./,
+    c1       => qr/closed|reset/i, noise => qr/else than RTMP/,
+    http     => qr/else than RTMP|closed|reset/,
     connect  => qr/closed.*connect|reset/i, create => qr/closed|reset/i,
     publish  => qr/closed|reset/i, redirect => qr/redirect|Rejected/i,
-    nothing  => qr/./, chunk0 => qr/./, chunk2g => qr/./, amf => qr/./,
-    flood    => qr/./, huge => qr/./, tls => qr/./, tls_rtmp => qr/./,
+    nothing  => qr/no answer/, chunk0 => qr/else than RTMP/,
+    chunk2g  => qr/else than RTMP/, amf => qr/else than RTMP|too large/,
+    flood    => qr/else than RTMP|too large/, huge => qr/too large/, tls => qr/./, tls_rtmp => qr/./,
     tls_mute => qr/./,
 );
 
@@ -552,6 +585,11 @@ my $frames = $player->json;
 my $late = $stopped->json;
 my $sender = $publisher->json;
 
+my $h = $heavy_player->json;
+
+is($h->{lost}, 0, "of the same flow as slow ones: all of $h->{frames} frames");
+is($h->{closed} + $heavy->json->{closed}, 0, 'of the same flow: not cut off');
+cmp_ok($heavy_stopped->json->{frames}, '>', 0, 'a slow player got some');
 is($frames->{lost}, 0, "RTMP beside it: all of $frames->{frames} frames");
 is($frames->{closed} + $sender->{closed}, 0, 'RTMP beside it: not cut off');
 is($t->source('frames')->{connections}, 1, 'RTMP beside it: one connection');

@@ -34,10 +34,16 @@ my $server = rtmp_server(
         "server { listen 127.0.0.1:%%$_%% ssl; proxy_pass 127.0.0.1:%%rtmp%%;"
         . " ssl_certificate $dir/tls/$_.crt;"
         . " ssl_certificate_key $dir/tls/$_.key; }\n"
-    } @certs),
+    } @certs)
+    . "server { listen 127.0.0.1:%%text%%; return 'This is not TLS.'; }\n"
+    . "server { listen 127.0.0.1:%%shut%%; return ''; }\n"
+    . "server { listen 127.0.0.1:%%old%% ssl; proxy_pass 127.0.0.1:%%rtmp%%;"
+    . " ssl_protocols TLSv1.1; ssl_certificate $dir/tls/good.crt;"
+    . " ssl_certificate_key $dir/tls/good.key; }\n",
 );
 
-my %port = map { $_ => $server->port($_) } @certs, 'rtmps', 'rtmp';
+my %port = map { $_ => $server->port($_) }
+    @certs, qw/ rtmps rtmp text shut old /;
 my $source = $server->rtmp_url('in');
 my $ca = "tls_ca=$dir/tls/ca.crt";
 my $n = 0;
@@ -54,6 +60,9 @@ my %flows = (
     stranger => ['127.0.0.1', $port{rtmps}, "tls_ca=$dir/stranger/ca.crt"],
     system   => ['127.0.0.1', $port{rtmps}, ''],
     plain    => ['127.0.0.1', $port{rtmp}, $ca],
+    text     => ['127.0.0.1', $port{text}, $ca],
+    shut     => ['127.0.0.1', $port{shut}, $ca],
+    old      => ['127.0.0.1', $port{old}, $ca],
 );
 
 my $t = MC->new(rtmp => '', main => 'mc_resolver 127.0.0.1:1;', flows =>
@@ -88,6 +97,9 @@ for ([unnamed => 'IP address mismatch'],
      [expired => 'certificate has expired'],
      [stranger => 'unable to get local issuer certificate|self.signed'],
      [system => 'unable to get local issuer certificate|self.signed'],
+     [text => 'TLS handshake failed: (?:wrong version number|.*record)'],
+     [shut => 'the server closed the connection|unexpected eof'],
+     [old => 'TLS handshake failed: .*alert.*version'],
      [plain => 'TLS handshake'])
 {
     my ($name, $why) = @$_;

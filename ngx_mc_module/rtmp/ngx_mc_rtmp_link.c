@@ -1410,6 +1410,11 @@ ngx_mc_rtmp_link_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
         }
 
         ngx_memcpy(&mf, data, sizeof(ngx_mc_rtmp_msg_frame_t));
+
+        if (mf.header > len - sizeof(ngx_mc_rtmp_msg_frame_t)) {
+            goto invalid;
+        }
+
         ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
 
         frame.tag = data + sizeof(ngx_mc_rtmp_msg_frame_t);
@@ -1714,6 +1719,12 @@ ngx_mc_rtmp_link_put(ngx_mc_rtmp_link_t *link, ngx_uint_t type, void *data,
     for (i = 0; i < 3; i++) {
         part = ngx_min(skip, iov[i].iov_len);
         skip -= part;
+
+        if (part == iov[i].iov_len) {
+            /* NULL, maybe */
+            continue;
+        }
+
         p = ngx_cpymem(p, (u_char *) iov[i].iov_base + part,
                        iov[i].iov_len - part);
     }

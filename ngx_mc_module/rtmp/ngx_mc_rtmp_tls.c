@@ -12,7 +12,10 @@
 
 
 static ngx_int_t ngx_mc_rtmp_tls_trust(ngx_ssl_t *ssl, ngx_str_t *pem);
-static void ngx_mc_rtmp_tls_error(u_char *err, size_t size, const char *what);
+static void ngx_mc_rtmp_tls_error(u_char *err, size_t size, const char *what,
+    unsigned long n);
+static void ngx_mc_rtmp_tls_info(const ngx_ssl_conn_t *ssl_conn, int where,
+    int ret);
 static ngx_uint_t ngx_mc_rtmp_tls_is_address(ngx_str_t *host);
 
 
@@ -55,7 +58,8 @@ ngx_mc_rtmp_tls_create(ngx_mc_endpoint_t *ep, u_char *err, size_t size)
     if (ep->def->params.tls_ca.len) {
 
         if (ngx_mc_rtmp_tls_trust(ssl, &ep->def->params.tls_ca) != NGX_OK) {
-            ngx_mc_rtmp_tls_error(err, size, "tls_ca cannot be used");
+            ngx_mc_rtmp_tls_error(err, size, "tls_ca cannot be used",
+                                  ERR_peek_error());
             return NULL;
         }
 
@@ -63,7 +67,8 @@ ngx_mc_rtmp_tls_create(ngx_mc_endpoint_t *ep, u_char *err, size_t size)
     }
 
     if (SSL_CTX_set_default_verify_paths(ssl->ctx) == 0) {
-        ngx_mc_rtmp_tls_error(err, size, "no trusted certificates");
+        ngx_mc_rtmp_tls_error(err, size, "no trusted certificates",
+                              ERR_peek_error());
         return NULL;
     }
 
@@ -120,14 +125,15 @@ ngx_mc_rtmp_tls_trust(ngx_ssl_t *ssl, ngx_str_t *pem)
 }
 
 
-static void
-ngx_mc_rtmp_tls_error(u_char *err, size_t size, const char *what)
-{
-    u_char         *p;
-    const char     *reason;
-    unsigned long   n;
+/* "n": an error of OpenSSL, 0: there is none */
 
-    n = ERR_peek_error();
+static void
+ngx_mc_rtmp_tls_error(u_char *err, size_t size, const char *what,
+    unsigned long n)
+{
+    u_char      *p;
+    const char  *reason;
+
     reason = n ? ERR_reason_error_string(n) : NULL;
 
     p = reason ? ngx_snprintf(err, size - 1, "%s: %s", what, reason)
@@ -194,6 +200,8 @@ ngx_mc_rtmp_tls_start(ngx_mc_endpoint_t *ep, ngx_ssl_t *ssl,
         }
     }
 
+    SSL_set_info_callback(c->ssl->connection, ngx_mc_rtmp_tls_info);
+
     rc = ngx_ssl_handshake(c);
 
     if (rc == NGX_AGAIN) {
@@ -204,15 +212,49 @@ ngx_mc_rtmp_tls_start(ngx_mc_endpoint_t *ep, ngx_ssl_t *ssl,
 }
 
 
+/*
+ * nginx logs the errors of a handshake, and forgets them: they are taken here,
+ * alerts of the server included.  Of several the first is the reason.
+ */
+
+static void
+ngx_mc_rtmp_tls_info(const ngx_ssl_conn_t *ssl_conn, int where, int ret)
+{
+    ngx_connection_t    *c;
+    ngx_mc_rtmp_conn_t  *conn;
+
+    if ((where & SSL_CB_EXIT) == 0 || ret > 0) {
+        return;
+    }
+
+    c = ngx_ssl_get_connection((ngx_ssl_conn_t *) ssl_conn);
+
+    if (c->ssl->handshaked) {
+        /* c->data is the session's */
+        return;
+    }
+
+    conn = c->data;
+    conn->tls_error = ERR_peek_error();
+}
+
+
 ngx_int_t
 ngx_mc_rtmp_tls_check(ngx_mc_endpoint_t *ep, ngx_connection_t *c, u_char *err,
     size_t size)
 {
-    long   rc;
-    X509  *cert;
+    long                 rc;
+    X509                *cert;
+    ngx_mc_rtmp_conn_t  *conn;
 
     if (!c->ssl->handshaked) {
-        ngx_mc_rtmp_tls_error(err, size, "the TLS handshake failed");
+        conn = c->data;
+
+        ngx_mc_rtmp_tls_error(err, size, conn->tls_error
+                              ? "the TLS handshake failed"
+                              : "the server closed the connection in the TLS "
+                                "handshake",
+                              conn->tls_error);
         return NGX_ERROR;
     }
 

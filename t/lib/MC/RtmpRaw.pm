@@ -24,6 +24,7 @@ use warnings;
 
 use Exporter qw/ import /;
 use IO::Socket::IP;
+use Socket qw/ SOL_SOCKET SO_RCVBUF /;
 use Time::HiRes qw/ time sleep /;
 
 our @EXPORT_OK = qw/ amf amf_read flv_tags numbered publish_numbered
@@ -83,6 +84,10 @@ sub serve {
         $listen{$_} = IO::Socket::IP->new(LocalHost => '127.0.0.1',
                                           Listen => 64) or die "listen: $!";
         $t->{raw_ports}{$_} = $listen{$_}->sockport;
+
+        # or the kernel takes megabytes for whoever does not read
+
+        setsockopt $listen{$_}, SOL_SOCKET, SO_RCVBUF, 65536;
     }
 
     return $t->background('serve', sub {
@@ -568,7 +573,7 @@ sub flv_tags {
 
 A key frame of H.264, as far as anybody but a decoder can see, with a number.
 
-=head2 publish_numbered(t, url, config), play_numbered(t, url)
+=head2 publish_numbered(t, url, config, [bytes]), play_numbered(t, url)
 
 An MC::Process that sends 25 of them a second after the tag C<config>, until it
 is stopped; and one that plays them.  C<json> has C<sent>; C<frames>, C<first>,
@@ -597,7 +602,7 @@ sub _open {
 }
 
 sub publish_numbered {
-    my ($t, $url, $config) = @_;
+    my ($t, $url, $config, $bytes) = @_;
 
     return $t->background('numbered', sub {
         my ($ended) = @_;
@@ -608,10 +613,11 @@ sub publish_numbered {
 
         my ($n, $start) = (0, time());
 
+        $c->chunk_size(4096);
         $c->tag(9, 0, $config);
 
         until ($ended->() || $c->closed) {
-            $c->tag(9, $n * 40, numbered($n)) and $n++;
+            $c->tag(9, $n * 40, numbered($n, $bytes)) and $n++;
             my $wait = $start + $n * 0.04 - time();
             sleep $wait if $wait > 0;
         }
