@@ -101,10 +101,15 @@ ngx_mc_ts_mux_follow(ngx_mc_ts_mux_t *mx, int64_t now)
         mx->window = now + NGX_MC_TS_MUX_WINDOW;
     }
 
-    most = ngx_min(now - mx->ticked, 1000000) * NGX_MC_TS_MUX_SLEW / 1000000;
+    step = mx->target - mx->offset;
+
+    most = ngx_min(now - mx->ticked, 1000000)
+           * (ngx_abs(step) > NGX_MC_TS_MUX_OFF ? NGX_MC_TS_MUX_SLEW
+                                                : NGX_MC_TS_MUX_SLOW)
+           / 1000000;
 
     if (most > 0) {
-        step = ngx_min(mx->target - mx->offset, most);
+        step = ngx_min(step, most);
         step = ngx_max(step, -most);
 
         mx->offset += step;

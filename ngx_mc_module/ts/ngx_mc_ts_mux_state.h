@@ -87,6 +87,10 @@
 
 /* the encoder's clock is followed as ngx_mc_rtp_pace.c does it: 200 ppm */
 #define NGX_MC_TS_MUX_SLEW      5000
+
+/* but 80 ppm while it is off by less than that: the rate is exact to 0.01 % */
+#define NGX_MC_TS_MUX_SLOW      2160
+#define NGX_MC_TS_MUX_OFF       ngx_mc_ts_mux_clock(100)
 #define NGX_MC_TS_MUX_WINDOW    3000000           /* us */
 
 #define NGX_MC_TS_MUX_BATCH     16                /* datagrams */
