@@ -558,6 +558,7 @@ for my $name (sort keys %pulled) {
         @codes = map { $_->{code} } grep { $_->{type} eq 'input-primary' }
             $t->events($name);
         $s->{last_error} || $s->{rejected} || $name eq 'p_meta'
+            || grep { $_ eq 'codec_unsupported' } @codes
     }, 20);
 
     ok($ok, "$name: " . ($s->{last_error} // "@codes")) or diag(explain($s));
