@@ -806,6 +806,17 @@ ngx_mc_type_add(ngx_cycle_t *cycle, ngx_mc_endpoint_type_t *type)
 
     mcf = ngx_mc_main_conf(cycle);
 
+    if (mcf == NULL) {
+
+        /* only in a reload: the symbols are those of the .so that is still
+           loaded for the configuration before */
+
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"ngx_mc_module.so\" must be loaded before the modules "
+                      "that add protocols to it");
+        return NGX_ERROR;
+    }
+
     for (i = 0; i < NGX_MC_TYPES; i++) {
 
         if (mcf->types[i] == type) {

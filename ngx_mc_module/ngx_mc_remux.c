@@ -465,7 +465,7 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
 
         copy = *headers[i];
         copy.dts = frame->dts;
-        copy.pts = frame->dts;
+        copy.pts = frame->pts;
         copy.origin = frame->origin;
         copy.discontinuity = jump;
 

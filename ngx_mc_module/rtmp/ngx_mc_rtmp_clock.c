@@ -26,7 +26,7 @@ uint32_t
 ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     int64_t now)
 {
-    int64_t     ms, out, newest, elapsed;
+    int64_t     ms, out, newest, delay, elapsed;
     ngx_uint_t  video, jump;
 
     newest = ngx_max(clock->last[0], clock->last[1]);
@@ -44,6 +44,7 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     video = (frame->type == NGX_MC_FRAME_VIDEO);
 
     ms = ngx_mc_frame_ms(frame->dts);
+    delay = ngx_mc_frame_ms(frame->pts) - ms;
     elapsed = ngx_max((now - clock->last_at) / 1000, 0);
 
     if (!clock->started) {
@@ -66,7 +67,12 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
         }
 
         if (jump) {
-            clock->offset = newest + ngx_max(elapsed, 1) - ms;
+
+            /* nor is it shown before the last picture of the stream before */
+
+            newest = ngx_max(newest + ngx_max(elapsed, 1),
+                             clock->shown + 1 - delay);
+            clock->offset = newest - ms;
         }
     }
 
@@ -79,6 +85,10 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     ms = ngx_max(ms, clock->last[video]);
 
     clock->last[video] = ms;
+
+    if (video) {
+        clock->shown = ngx_max(clock->shown, ms + delay);
+    }
 
     if (ms >= newest) {
         clock->last_at = now;

@@ -22,6 +22,7 @@
 typedef struct {
     int64_t                  offset;           /* ms */
     int64_t                  last[2];          /* ms, given out: audio, video */
+    int64_t                  shown;            /* ms, the newest of pictures */
     int64_t                  last_at;          /* us, when the newest was */
     unsigned                 started:1;
     unsigned                 jump:1;           /* the next begins anew, set by

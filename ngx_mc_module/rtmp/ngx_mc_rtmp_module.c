@@ -14,8 +14,27 @@
  */
 
 
+/* an endpoint that listens and is open in this process */
+
+typedef struct {
+    ngx_queue_t         queue;
+    ngx_mc_endpoint_t  *ep;
+} ngx_mc_rtmp_open_t;
+
+
+/* chains of handlers, of which nginx-rtmp has one set of variables, whatever
+   the configuration */
+
+typedef struct {
+    ngx_rtmp_publish_pt       publish;
+    ngx_rtmp_play_pt          play;
+    ngx_rtmp_close_stream_pt  close_stream;
+} ngx_mc_rtmp_chains_t;
+
+
 static void *ngx_mc_rtmp_create_conf(ngx_cycle_t *cycle);
 static char *ngx_mc_rtmp_init_conf(ngx_cycle_t *cycle, void *conf);
+static ngx_int_t ngx_mc_rtmp_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_mc_rtmp_init_process(ngx_cycle_t *cycle);
 static void ngx_mc_rtmp_exit_process(ngx_cycle_t *cycle);
 static ngx_rtmp_conf_ctx_t *ngx_mc_rtmp_conf(ngx_cycle_t *cycle);
@@ -30,6 +49,9 @@ static void ngx_mc_rtmp_update(ngx_mc_endpoint_t *ep,
     ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
 
 static ngx_int_t ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf);
+static void ngx_mc_rtmp_chains_get(ngx_mc_rtmp_chains_t *chains);
+static void ngx_mc_rtmp_chains_set(ngx_mc_rtmp_chains_t *chains);
+static void ngx_mc_rtmp_unhook(void *data);
 static ngx_int_t ngx_mc_rtmp_publish_name(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
 static ngx_int_t ngx_mc_rtmp_publish(ngx_rtmp_session_t *s,
@@ -42,14 +64,6 @@ static ngx_int_t ngx_mc_rtmp_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 static ngx_int_t ngx_mc_rtmp_disconnected(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
 static void ngx_mc_rtmp_gone(ngx_rtmp_session_t *s);
-
-
-/* an endpoint that listens and is open in this process */
-
-typedef struct {
-    ngx_queue_t         queue;
-    ngx_mc_endpoint_t  *ep;
-} ngx_mc_rtmp_open_t;
 
 
 ngx_mc_endpoint_type_t  ngx_mc_rtmp_type = {
@@ -81,7 +95,7 @@ ngx_module_t  ngx_mc_rtmp_module = {
     NULL,                                  /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_mc_rtmp_init_module,               /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -119,11 +133,15 @@ ngx_module_t  ngx_mc_rtmp_hooks_module = {
 };
 
 
-static ngx_rtmp_publish_pt       ngx_mc_rtmp_next_publish;
-static ngx_rtmp_play_pt          ngx_mc_rtmp_next_play;
-static ngx_rtmp_close_stream_pt  ngx_mc_rtmp_next_close_stream;
+static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_next;
+static ngx_cycle_t           *ngx_mc_rtmp_hooked;   /* the last, maybe failed */
 
-static ngx_queue_t               ngx_mc_rtmp_opened = {
+/* of the configuration that is in use: what workers begin with */
+
+static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_used;
+static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_used_next;
+
+static ngx_queue_t            ngx_mc_rtmp_opened = {
     &ngx_mc_rtmp_opened, &ngx_mc_rtmp_opened
 };
 
@@ -147,12 +165,30 @@ ngx_mc_rtmp_init_conf(ngx_cycle_t *cycle, void *conf)
 }
 
 
+/* must not fail: the master would exit */
+
+static ngx_int_t
+ngx_mc_rtmp_init_module(ngx_cycle_t *cycle)
+{
+    ngx_mc_rtmp_chains_get(&ngx_mc_rtmp_used);
+    ngx_mc_rtmp_used_next = ngx_mc_rtmp_next;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_mc_rtmp_init_process(ngx_cycle_t *cycle)
 {
     if (ngx_mc_rtmp_conf(cycle) == NULL) {
         return NGX_OK;
     }
+
+    /* a reload that failed may have left chains without us: whoever publishes
+       would not be asked for a key */
+
+    ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_used);
+    ngx_mc_rtmp_next = ngx_mc_rtmp_used_next;
 
     if (ngx_mc_rtmp_link_process(cycle) != NGX_OK) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
@@ -453,6 +489,7 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 {
     ngx_uint_t                  i;
     ngx_rtmp_handler_pt        *h;
+    ngx_pool_cleanup_t         *cln;
     ngx_rtmp_amf_handler_t     *ch, first;
     ngx_rtmp_core_main_conf_t  *cmcf;
 
@@ -468,6 +505,12 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
         { NGX_RTMP_MSG_AMF_META, ngx_mc_rtmp_av },
 
         { NGX_RTMP_DISCONNECT, ngx_mc_rtmp_disconnected }
+    };
+
+    static ngx_mc_rtmp_chains_t  hooks = {
+        ngx_mc_rtmp_publish,
+        ngx_mc_rtmp_play,
+        ngx_mc_rtmp_close_stream
     };
 
     cmcf = ngx_rtmp_conf_get_module_main_conf(cf, ngx_rtmp_core_module);
@@ -501,16 +544,56 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 
     ch[0] = first;
 
-    ngx_mc_rtmp_next_publish = ngx_rtmp_publish;
-    ngx_rtmp_publish = ngx_mc_rtmp_publish;
+    cln = ngx_pool_cleanup_add(cf->cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
 
-    ngx_mc_rtmp_next_play = ngx_rtmp_play;
-    ngx_rtmp_play = ngx_mc_rtmp_play;
+    cln->handler = ngx_mc_rtmp_unhook;
+    cln->data = cf->cycle;
 
-    ngx_mc_rtmp_next_close_stream = ngx_rtmp_close_stream;
-    ngx_rtmp_close_stream = ngx_mc_rtmp_close_stream;
+    ngx_mc_rtmp_hooked = cf->cycle;
 
-    return ngx_mc_rtmp_play_conf(cf);
+    ngx_mc_rtmp_chains_get(&ngx_mc_rtmp_next);
+    ngx_mc_rtmp_chains_set(&hooks);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mc_rtmp_chains_get(ngx_mc_rtmp_chains_t *chains)
+{
+    chains->publish = ngx_rtmp_publish;
+    chains->play = ngx_rtmp_play;
+    chains->close_stream = ngx_rtmp_close_stream;
+}
+
+
+static void
+ngx_mc_rtmp_chains_set(ngx_mc_rtmp_chains_t *chains)
+{
+    ngx_rtmp_publish = chains->publish;
+    ngx_rtmp_play = chains->play;
+    ngx_rtmp_close_stream = chains->close_stream;
+}
+
+
+/*
+ * A configuration goes.  If it was the last to be parsed, and has failed, this
+ * .so may be unloaded with it: whoever is forked next must not call into it.
+ */
+
+static void
+ngx_mc_rtmp_unhook(void *data)
+{
+    if (ngx_mc_rtmp_hooked == data
+        && ngx_rtmp_publish == ngx_mc_rtmp_publish
+        && ngx_rtmp_play == ngx_mc_rtmp_play
+        && ngx_rtmp_close_stream == ngx_mc_rtmp_close_stream)
+    {
+        ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_next);
+    }
 }
 
 
@@ -537,14 +620,14 @@ ngx_mc_rtmp_publish(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v)
         || ctx->role == NGX_MC_RTMP_PUBLISHER
         || ctx->role == NGX_MC_RTMP_PLAYER)
     {
-        rc = ngx_mc_rtmp_publish_hook(s, v, ngx_mc_rtmp_next_publish);
+        rc = ngx_mc_rtmp_publish_hook(s, v, ngx_mc_rtmp_next.publish);
 
         if (rc != NGX_DECLINED) {
             return rc;
         }
     }
 
-    return ngx_mc_rtmp_next_publish(s, v);
+    return ngx_mc_rtmp_next.publish(s, v);
 }
 
 
@@ -553,13 +636,13 @@ ngx_mc_rtmp_play(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v)
 {
     ngx_int_t  rc;
 
-    rc = ngx_mc_rtmp_play_hook(s, v, ngx_mc_rtmp_next_play);
+    rc = ngx_mc_rtmp_play_hook(s, v, ngx_mc_rtmp_next.play);
 
     if (rc != NGX_DECLINED) {
         return rc;
     }
 
-    return ngx_mc_rtmp_next_play(s, v);
+    return ngx_mc_rtmp_next.play(s, v);
 }
 
 
@@ -568,7 +651,7 @@ ngx_mc_rtmp_close_stream(ngx_rtmp_session_t *s, ngx_rtmp_close_stream_t *v)
 {
     ngx_mc_rtmp_gone(s);
 
-    return ngx_mc_rtmp_next_close_stream(s, v);
+    return ngx_mc_rtmp_next.close_stream(s, v);
 }
 
 

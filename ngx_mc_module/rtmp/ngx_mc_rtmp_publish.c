@@ -274,6 +274,13 @@ ngx_mc_rtmp_publish_create(ngx_rtmp_session_t *s)
         }
 
         ngx_rtmp_set_ctx(s, ctx, ngx_mc_rtmp_hooks_module);
+
+    } else if (ctx->data) {
+
+        /* it plays, or lingers: what is in lists and has timers is not to be
+           forgotten before the session ends */
+
+        return NULL;
     }
 
     p = ngx_pcalloc(s->connection->pool, sizeof(ngx_mc_rtmp_publisher_t));
