@@ -487,6 +487,7 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
 static void
 ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
 {
+    uint32_t                timestamp;
     ngx_rtmp_live_ctx_t    *ctx;
     ngx_mc_rtmp_virtual_t  *v;
 
@@ -520,6 +521,14 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
             return;
         }
 
+        /* the time of its own track: what follows there may be before the
+           newest of the other, and times must not go back */
+
+        timestamp = (frame->type == NGX_MC_FRAME_META)
+                    ? v->timestamp
+                    : (uint32_t) v->clock.last[frame->type
+                                               == NGX_MC_FRAME_VIDEO];
+
     } else {
 
         if (frame->origin < v->created) {
@@ -545,14 +554,15 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
             return;
         }
 
-        v->timestamp = ngx_mc_rtmp_clock(&v->clock, frame, ngx_mc_now());
+        timestamp = ngx_mc_rtmp_clock(&v->clock, frame, ngx_mc_now());
+        v->timestamp = timestamp;
         v->frames++;
     }
 
     if (v->live) {
         ngx_mc_rtmp_virtual_players(v, frame);
 
-        if (ngx_mc_rtmp_session_feed(v->live, frame, v->timestamp)
+        if (ngx_mc_rtmp_session_feed(v->live, frame, timestamp)
             != NGX_OK)
         {
             ngx_mc_rtmp_session_end(v->live);
@@ -568,7 +578,7 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
     }
 
     if (v->side
-        && ngx_mc_rtmp_session_feed(v->side, frame, v->timestamp) != NGX_OK)
+        && ngx_mc_rtmp_session_feed(v->side, frame, timestamp) != NGX_OK)
     {
         ngx_mc_rtmp_session_end(v->side);
     }

@@ -1134,7 +1134,8 @@ sub finish {
 
     my @bad = grep {
         my $line = $_;
-        $line =~ /\[(?:alert|emerg)\]|core dumped|exited on signal/
+        $line =~ /\[(?:alert|emerg)\]|core dumped|exited on signal
+                  |runtime\ error:|Sanitizer:/x
             && $line !~ /\[debug\]/
             && !grep { $line =~ $_ } @{ $self->{allowed} };
     } split /\n/, $self->read_file('error.log');
