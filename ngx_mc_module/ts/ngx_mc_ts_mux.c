@@ -100,6 +100,7 @@
 
 /* SoundFormat of FLV */
 #define NGX_MC_TS_MUX_FLV_MP3   2
+#define NGX_MC_TS_MUX_FLV_AAC   10
 
 #define NGX_MC_TS_MUX_AF_PCR    8                 /* with its length */
 
@@ -567,8 +568,8 @@ ngx_mc_ts_mux_marked(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 
 /*
  * "onMetaData" tells which tracks there will be, or of neither.  MP3 has no
- * configuration that precedes it: this is the only word of it before a first
- * key frame is to be sent.
+ * configuration that precedes it, and that of AAC may come late: this is the
+ * only word of it before a first key frame is to be sent.
  */
 
 static void
@@ -600,7 +601,25 @@ ngx_mc_ts_mux_meta(ngx_mc_ts_mux_t *mx, u_char *p, size_t len)
     track->hinted = 1;
     track->expected = audio;
 
-    if (codec != NGX_MC_TS_MUX_FLV_MP3 || mx->started || track->known) {
+    if (mx->started || track->known) {
+        return;
+    }
+
+    if (codec == NGX_MC_TS_MUX_FLV_AAC) {
+
+        /* all that the PMT has to tell of it: encoders that copy send the
+           configuration behind the first key frame */
+
+        ngx_memzero(&track->info, sizeof(ngx_mc_track_info_t));
+
+        track->codec = NGX_MC_CODEC_AAC;
+        track->config_len = 0;
+        track->known = 1;
+
+        return;
+    }
+
+    if (codec != NGX_MC_TS_MUX_FLV_MP3) {
         return;
     }
 
@@ -841,6 +860,14 @@ ngx_mc_ts_mux_start(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         mx->check = frame->origin + NGX_MC_TS_MUX_STALE;
         video->origin = NGX_MC_TS_MUX_NEVER;
         audio->origin = NGX_MC_TS_MUX_NEVER;
+
+    } else if (audio->known && audio->codec == NGX_MC_CODEC_AAC
+               && audio->config_len == 0)
+    {
+        /* it was announced, which does not mean that it comes */
+
+        mx->checking = 1;
+        mx->check = frame->origin + NGX_MC_TS_MUX_STALE;
     }
 
     ngx_mc_ts_mux_tables(mx);
@@ -1240,8 +1267,9 @@ ngx_mc_ts_mux_audio(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 
     if (track->codec == NGX_MC_CODEC_AAC) {
 
-        if (ngx_mc_adts_write(adts, len, track->config, track->config_len)
-            != NGX_OK)
+        if (track->config_len == 0
+            || ngx_mc_adts_write(adts, len, track->config, track->config_len)
+               != NGX_OK)
         {
             mx->dropped++;
             return;
