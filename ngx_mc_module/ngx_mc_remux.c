@@ -87,6 +87,7 @@ static void ngx_mc_lane_track(ngx_mc_lane_track_t *track, int64_t elapsed,
 static void ngx_mc_remux_show(ngx_mc_endpoint_t *ep,
     ngx_mc_track_stat_t *tracks, ngx_uint_t n);
 static ngx_int_t ngx_mc_mux_create(ngx_mc_pipeline_t *pl);
+static void ngx_mc_mux_headers(ngx_mc_pipeline_t *pl);
 static void ngx_mc_mux_free(ngx_mc_pipeline_t *pl);
 static void ngx_mc_mux_second(ngx_mc_mux_t *mux);
 static void ngx_mc_mux_send(void *data, ngx_mc_packet_t *pkts, ngx_uint_t n);
@@ -854,7 +855,39 @@ ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
 
     pl->mux = mux;
 
+    ngx_mc_mux_headers(pl);
+
     return NGX_OK;
+}
+
+
+/* a source that has begun before does not repeat them */
+
+static void
+ngx_mc_mux_headers(ngx_mc_pipeline_t *pl)
+{
+    ngx_uint_t       i;
+    ngx_mc_lane_t   *lane;
+    ngx_mc_frame_t   copy, *headers[3];
+
+    lane = pl->lanes;
+
+    if (lane == NULL || lane->demux) {
+        return;
+    }
+
+    headers[0] = &lane->headers.meta;
+    headers[1] = &lane->headers.video;
+    headers[2] = &lane->headers.audio;
+
+    for (i = 0; i < 3; i++) {
+
+        if (headers[i]->tag) {
+            copy = *headers[i];
+            copy.discontinuity = 0;
+            ngx_mc_ts_mux_frame(pl->mux->ts, &copy);
+        }
+    }
 }
 
 
