@@ -9,9 +9,16 @@
 #include <ngx_mc_remux.h>
 
 
-/* an output begins at a key frame, or without one after so many us: streams
-   with intra refresh have none */
+/* an output begins at a key frame, or with any after so many us: streams with
+   intra refresh may have none; more than groups of pictures are long */
+#define NGX_MC_LANE_KEYLESS    15000000
+
+/* or with sound alone, after so many us, if no picture came for so long */
 #define NGX_MC_LANE_PATIENCE   5000000
+#define NGX_MC_LANE_NO_VIDEO   (2 * 90000)
+
+/* FrameType of FLV where it stands, also by Enhanced RTMP */
+#define NGX_MC_LANE_FLV_KEY    0x10
 
 /* with fewer frames a second than this PCRs are sent between them, in time: at
    most 40 ms apart (ETSI TR 101 290, 2.3a), so every 20 ms */
@@ -423,7 +430,8 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
     ngx_mc_frame_t *frame)
 {
     int64_t          now;
-    ngx_uint_t       i, jump, video;
+    u_char           type;
+    ngx_uint_t       i, jump, video, key;
     ngx_mc_frame_t   copy, *headers[3];
 
     if (frame->config || frame->type == NGX_MC_FRAME_META) {
@@ -432,6 +440,7 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
 
     /* there is video, or will be */
 
+    key = frame->key;
     video = (lane->headers.video.tag != NULL);
 
     if (lane->demux && ngx_mc_ts_demux_tracks(lane->demux)[0].pid) {
@@ -447,6 +456,22 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
         }
 
         if (now - ep->join_at < NGX_MC_LANE_PATIENCE) {
+            return 0;
+        }
+
+        if (frame->type == NGX_MC_FRAME_VIDEO) {
+
+            if (now - ep->join_at < NGX_MC_LANE_KEYLESS) {
+                return 0;
+            }
+
+            /* outputs wait for one too, and so do servers behind them */
+
+            key = 1;
+
+        } else if (lane->video.timed
+                   && frame->dts - lane->video.last < NGX_MC_LANE_NO_VIDEO)
+        {
             return 0;
         }
     }
@@ -480,19 +505,28 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
 
         /* told already, and others have their own view of it */
 
-        if (frame->discontinuity) {
-            copy = *frame;
-            copy.discontinuity = 0;
-            ep->type->frame(ep, &copy);
-            return 0;
+        if (!frame->discontinuity && frame->key == key) {
+            return 1;
         }
-
-        return 1;
     }
 
     copy = *frame;
-    copy.discontinuity = 1;
+    copy.key = key;
+    copy.discontinuity = jump;
+
+    if (frame->key == key) {
+        ep->type->frame(ep, &copy);
+        return 0;
+    }
+
+    /* FrameType; others that get it have begun */
+
+    type = copy.tag[0];
+    copy.tag[0] = (type & 0x8f) | NGX_MC_LANE_FLV_KEY;
+
     ep->type->frame(ep, &copy);
+
+    copy.tag[0] = type;
 
     return 0;
 }

@@ -299,7 +299,10 @@ ngx_mc_flv_audio(ngx_mc_frame_t *frame)
         return NGX_OK;
     }
 
-    return frame->config ? NGX_ERROR : NGX_DECLINED;
+    /* an empty configuration is what ffmpeg begins with when it copies AAC
+       from TS: the one that tells something follows */
+
+    return NGX_DECLINED;
 }
 
 

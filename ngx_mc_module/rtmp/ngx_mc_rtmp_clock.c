@@ -105,7 +105,7 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
 ngx_uint_t
 ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame)
 {
-    int64_t  out;
+    int64_t  out, back;
 
     if (!clock->started || clock->jump || frame->discontinuity
         || frame->type != NGX_MC_FRAME_AUDIO)
@@ -115,7 +115,11 @@ ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame)
 
     out = ngx_mc_frame_ms(frame->dts) + clock->offset;
 
-    return out < clock->last[0] - NGX_MC_RTMP_CLOCK_BACK
+    /* the first one keeps its time: it is 0 or later */
+
+    back = clock->last[0] ? NGX_MC_RTMP_CLOCK_BACK : 0;
+
+    return out < clock->last[0] - back
            && out >= ngx_max(clock->last[0], clock->last[1])
                      - NGX_MC_RTMP_CLOCK_STEP;
 }

@@ -312,6 +312,14 @@ ngx_mc_ts_mux_start(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
         mx->check = frame->origin + NGX_MC_TS_MUX_STALE;
         video->origin = NGX_MC_TS_MUX_NEVER;
         audio->origin = NGX_MC_TS_MUX_NEVER;
+
+    } else if (audio->known && audio->codec == NGX_MC_CODEC_AAC
+               && audio->config_len == 0)
+    {
+        /* it was announced, which does not mean that it comes */
+
+        mx->checking = 1;
+        mx->check = frame->origin + NGX_MC_TS_MUX_STALE;
     }
 
     ngx_mc_ts_mux_tables(mx);

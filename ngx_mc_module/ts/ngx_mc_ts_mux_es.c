@@ -313,8 +313,9 @@ ngx_mc_ts_mux_audio(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 
     if (track->codec == NGX_MC_CODEC_AAC) {
 
-        if (ngx_mc_adts_write(adts, len, track->config, track->config_len)
-            != NGX_OK)
+        if (track->config_len == 0
+            || ngx_mc_adts_write(adts, len, track->config, track->config_len)
+               != NGX_OK)
         {
             mx->dropped++;
             return;

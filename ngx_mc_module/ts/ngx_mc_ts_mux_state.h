@@ -104,6 +104,7 @@
 
 /* SoundFormat of FLV */
 #define NGX_MC_TS_MUX_FLV_MP3   2
+#define NGX_MC_TS_MUX_FLV_AAC   10
 
 #define NGX_MC_TS_MUX_AF_PCR    8                 /* with its length */
 

@@ -15,8 +15,8 @@ static u_char *ngx_mc_ts_mux_find(u_char *p, size_t len, const char *key,
 
 /*
  * "onMetaData" tells which tracks there will be, or of neither.  MP3 has no
- * configuration that precedes it: this is the only word of it before a first
- * key frame is to be sent.
+ * configuration that precedes it, and that of AAC may come late: this is the
+ * only word of it before a first key frame is to be sent.
  */
 
 void
@@ -49,7 +49,25 @@ ngx_mc_ts_mux_meta(ngx_mc_ts_mux_t *mx, u_char *p, size_t len)
     track->hinted = 1;
     track->expected = audio;
 
-    if (codec != NGX_MC_TS_MUX_FLV_MP3 || mx->started || track->known) {
+    if (mx->started || track->known) {
+        return;
+    }
+
+    if (codec == NGX_MC_TS_MUX_FLV_AAC) {
+
+        /* all that the PMT has to tell of it: encoders that copy send the
+           configuration behind the first key frame */
+
+        ngx_memzero(&track->info, sizeof(ngx_mc_track_info_t));
+
+        track->codec = NGX_MC_CODEC_AAC;
+        track->config_len = 0;
+        track->known = 1;
+
+        return;
+    }
+
+    if (codec != NGX_MC_TS_MUX_FLV_MP3) {
         return;
     }
 

@@ -83,7 +83,7 @@ static tag_t  tags[] = {
     { "af001190", 8, NGX_OK, NGX_MC_CODEC_AAC, 2, 0, 1, 0, 0 },
     { "af0121", 8, NGX_OK, NGX_MC_CODEC_AAC, 2, 0, 0, 0, 0 },
     { "af01", 8, NGX_DECLINED, NGX_MC_CODEC_AAC, 2, 0, 0, 0, 0 },
-    { "af00", 8, NGX_ERROR, NGX_MC_CODEC_AAC, 2, 0, 1, 0, 0 },
+    { "af00", 8, NGX_DECLINED, NGX_MC_CODEC_AAC, 2, 0, 1, 0, 0 },
     { "af02", 8, NGX_DECLINED, NGX_MC_CODEC_AAC, 2, 0, 0, 0, 0 },
     { "af", 8, NGX_ERROR, NGX_MC_CODEC_AAC, 0, 0, 0, 0, 0 },
     { "2ffffb9064", 8, NGX_OK, NGX_MC_CODEC_MP3, 1, 0, 0, 0, 0 },

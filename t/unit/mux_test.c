@@ -53,6 +53,11 @@ static u_char  metadata[] = "\x02\0\x0aonMetaData\x08\0\0\0\1"
                             "\0\x0cvideocodecid\0\x40\x1c\0\0\0\0\0\0"
                             "\0\0\x09";
 
+static u_char  metadata_aac[] = "\x02\0\x0aonMetaData\x08\0\0\0\2"
+                                "\0\x0cvideocodecid\0\x40\x1c\0\0\0\0\0\0"
+                                "\0\x0c" "audiocodecid\0\x40\x24\0\0\0\0\0\0"
+                                "\0\0\x09";
+
 static u_char  aac48[] = { 0x11, 0x90 };     /* LC, 48 kHz, stereo */
 
 
@@ -778,6 +783,42 @@ test_tracks(void)
     config(NGX_MC_CODEC_H264, 40 * MS);
     video(NGX_MC_CODEC_H264, KEY | DISC, 40 * MS, 40 * MS, 1000);
     is_num(count(0x100), 1, "no longer those");
+    ngx_mc_ts_mux_free(mx);
+
+    /* of AAC, whose configuration comes behind the key frame */
+
+    begin(0, 0);
+    frame(NGX_MC_FRAME_META, 0, 0, 0, 0, metadata_aac,
+          sizeof(metadata_aac) - 1);
+    config(NGX_MC_CODEC_H264, 0);
+    video(NGX_MC_CODEC_H264, KEY, 0, 0, 1000);
+    is_num(count(0x100), 1, "AAC that is announced: video at once");
+    is_num(r.streams, 2, "both in the PMT");
+    audio(0, 0, 300);
+    is_num(count(0x101), 0, "no audio without configuration");
+    config(NGX_MC_CODEC_AAC, 0);
+    stream(NGX_MC_CODEC_H264, 40 * MS, 50, 0, 1000);
+    ok(count(0x101) > 40, "audio");
+    is_num(count(0x100), 51, "all video");
+    is_num(r.version, 0, "one PMT");
+    sane("AAC that is announced");
+    ngx_mc_ts_mux_free(mx);
+
+    /* and that does not come */
+
+    begin(0, 0);
+    frame(NGX_MC_FRAME_META, 0, 0, 0, 0, metadata_aac,
+          sizeof(metadata_aac) - 1);
+    config(NGX_MC_CODEC_H264, 0);
+
+    for (i = 0; i < 50; i++) {
+        video(NGX_MC_CODEC_H264, i % 25 ? 0 : KEY, i * 3600, i * 3600, 1000);
+    }
+
+    is_num(count(0x100), 50, "video without the audio announced");
+    is_num(r.streams, 1, "which leaves the PMT");
+    is_num(r.version, 1, "once");
+    sane("no audio");
     ngx_mc_ts_mux_free(mx);
 }
 
