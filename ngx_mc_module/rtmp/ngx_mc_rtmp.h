@@ -244,8 +244,7 @@ ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
    list of hooks: their sessions have handlers of their own, see there */
 char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
 
-/* set-up of their parts; process() once a worker of a configuration with
-   rtmp{}, exit() before it ends */
+/* set-up of their parts; process() once a worker of a configuration with rtmp{}, exit() before it ends */
 ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
 /* worker_shutdown_timeout: what is left ends now */

@@ -400,8 +400,8 @@ ngx_mc_rtmp_output_peer_stat(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     st = ep->stat;
 
-    /* totals of the player, since this owner has it; one that began anew has
-       less */
+    /* totals of the player, who may have had another owner before; one that
+       began anew has less */
 
     if (bytes > peer->bytes) {
         st->bytes += bytes - peer->bytes;

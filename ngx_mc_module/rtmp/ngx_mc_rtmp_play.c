@@ -299,8 +299,8 @@ ngx_mc_rtmp_player_tell(ngx_mc_rtmp_player_t *pl)
 static void
 ngx_mc_rtmp_player_stat(ngx_mc_rtmp_player_t *pl)
 {
+    uint64_t                messages, dropped;
     ngx_rtmp_live_ctx_t    *ctx;
-    ngx_mc_rtmp_totals_t    now;
     ngx_mc_rtmp_virtual_t  *v;
 
     v = pl->virtual;
@@ -310,20 +310,13 @@ ngx_mc_rtmp_player_stat(ngx_mc_rtmp_player_t *pl)
 
     ctx = ngx_rtmp_get_module_ctx(pl->session, ngx_rtmp_live_module);
 
-    now.bytes = pl->bytes;
-    now.dropped = ctx ? ctx->ndropped : 0;
-    now.messages = pl->started ? v->frames - pl->first : 0;
-    now.messages -= ngx_min(now.messages, now.dropped);
+    dropped = ctx ? ctx->ndropped : 0;
+    messages = pl->started ? v->frames - pl->first : 0;
+    messages -= ngx_min(messages, dropped);
 
     if (v->link && pl->told) {
-
-        /* what began anew has less */
-
-        ngx_mc_rtmp_link_peer_stat(v->link, pl->id,
-                       now.bytes - ngx_min(now.bytes, pl->base.bytes),
-                       now.messages - ngx_min(now.messages, pl->base.messages),
-                       now.dropped - ngx_min(now.dropped, pl->base.dropped));
-        pl->seen = now;
+        ngx_mc_rtmp_link_peer_stat(v->link, pl->id, pl->bytes, messages,
+                                   dropped);
     }
 }
 

@@ -70,13 +70,6 @@ typedef struct {
 
 
 typedef struct {
-    uint64_t                   bytes;
-    uint64_t                   messages;
-    uint64_t                   dropped;
-} ngx_mc_rtmp_totals_t;
-
-
-typedef struct {
     ngx_queue_t                queue;
     ngx_rtmp_session_t        *session;
     ngx_mc_rtmp_virtual_t     *virtual;
@@ -86,11 +79,6 @@ typedef struct {
     uint64_t                   bytes;
     uint32_t                   out_bytes;      /* of the session, as seen */
     uint64_t                   first;          /* frame that it began with */
-
-    /* an owner is told what is not in the counters already, by owners before
-       it: these outlive them */
-    ngx_mc_rtmp_totals_t       seen;           /* by owners, in all */
-    ngx_mc_rtmp_totals_t       base;           /* by those before */
 
     unsigned                   started:1;
     unsigned                   told:1;         /* the owner knows of it */

@@ -475,7 +475,6 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
     {
         pl = ngx_queue_data(q, ngx_mc_rtmp_player_t, queue);
         pl->told = 0;
-        pl->base = pl->seen;
     }
 
     if (!v->retry.timer_set) {
