@@ -465,7 +465,7 @@ ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
 
         copy = *headers[i];
         copy.dts = frame->dts;
-        copy.pts = frame->dts;
+        copy.pts = frame->pts;
         copy.origin = frame->origin;
         copy.discontinuity = jump;
 
@@ -806,8 +806,10 @@ static ngx_int_t
 ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
 {
     uint64_t          rate;
-    ngx_uint_t        cap, period;
+    ngx_uint_t        i, cap, period;
     ngx_mc_mux_t     *mux;
+    ngx_mc_lane_t    *lane;
+    ngx_mc_frame_t   *headers[3];
     ngx_mc_params_t  *params;
 
     params = &pl->source->def->params;
@@ -868,6 +870,25 @@ ngx_mc_mux_create(ngx_mc_pipeline_t *pl)
     }
 
     pl->mux = mux;
+
+    /* in the middle of a stream, whose configurations are kept beside */
+
+    for (lane = pl->lanes; lane; lane = lane->next) {
+
+        if (lane->demux) {
+            continue;
+        }
+
+        headers[0] = &lane->headers.meta;
+        headers[1] = &lane->headers.video;
+        headers[2] = &lane->headers.audio;
+
+        for (i = 0; i < 3; i++) {
+            if (headers[i]->tag) {
+                ngx_mc_ts_mux_frame(mux->ts, headers[i]);
+            }
+        }
+    }
 
     return NGX_OK;
 }

@@ -43,7 +43,8 @@ mc_flow frames  { mc_source rtmp:///live/frames;
 mc_flow key     { mc_source rtmp:///live/key key=Open-5esame;
                   mc_output o udp://127.0.0.1:%%key_o%%; }
 mc_flow in      { mc_source rtmp:///live/in; mc_output o rtmp:///out/in
-                  allow=all; mc_output u udp://127.0.0.1:%%in_o%%; }
+                  allow=all; mc_output u udp://127.0.0.1:%%in_o%%;
+                  mc_output far rtmp:///live/far allow=192.0.2.0/24; }
 mc_flow large   { mc_source rtmp:///large/in;
                   mc_output u udp://127.0.0.1:%%in_o2%%; }
 END_FLOWS
@@ -161,22 +162,22 @@ refused('frames-out', "a player's name", $bad);
 # 200 a second, for 5 s: each says all it has to say at once
 
 sub blob {
-    my ($name) = @_;
+    my ($name, $command) = @_;
 
     my $c = MC::RtmpRaw->new(1, handshake => 0);
 
     return "\x03" . "\0" x 3072
         . $c->chunks(20, 0, amf('connect', 1, [app => 'live']), msid => 0)
         . $c->chunks(20, 0, amf('createStream', 2, undef), msid => 0)
-        . $c->chunks(20, 0, amf('publish', 3, undef, $name, 'live'),
-                     msid => 1);
+        . $c->chunks(20, 0, amf($command || 'publish', 3, undef, $name,
+                                'live'), msid => 1);
 }
 
 sub flood {
-    my ($name, $seconds) = @_;
+    my ($name, $seconds, $command) = @_;
 
     return $t->background('flood', sub {
-        my ($blob, $start, $n, @open) = (blob($name), time(), 0);
+        my ($blob, $start, $n, @open) = (blob($name, $command), time(), 0);
 
         while (time() < $start + $seconds) {
             my $c = MC::RtmpRaw->new($t->port('rtmp'), handshake => 0);
@@ -216,7 +217,8 @@ my $events = () = $t->events('key');
 
 $t->log_mark;
 
-my @floods = map { flood(@$_) } ['key?key=wrong', 5], ['key', 5];
+my @floods = map { flood(@$_) } ['key?key=wrong', 5], ['key', 5],
+                             ['far', 2, 'play'];
 my $polls = 0;
 
 while (grep { !defined $_->wait(0.1) } @floods) {
@@ -224,8 +226,12 @@ while (grep { !defined $_->wait(0.1) } @floods) {
     $polls++;
 }
 
+my $players = (pop @floods)->json->{sent};
 my $sent = 0;
 $sent += $_->json->{sent} for @floods;
+
+$t->wait_for(sub { $t->output('in', 'far')->{rejected} >= $players * 0.4 }, 5,
+             "$players players are refused, and counted");
 
 cmp_ok($sent, '>', 400, "a flood of $sent publishers");
 $t->wait_for(sub { status('key')->{rejected} - $rejected >= $sent * 0.4 }, 5,

@@ -116,7 +116,9 @@ for my $s (@all) {
         my ($five, $rate) = peak(\@d, 5000);
         my ($hundred) = peak(\@d, 100_000);
 
-        $peak{$s->{name}}{$o} = $five;
+        # half of all packets: a busy machine may bundle the others
+
+        ($peak{$s->{name}}{$o}) = peak(\@d, 5000, .5);
 
         note(sprintf '%s: PCRs %.1f, %.1f, %.1f ms late (p50, p95, most), '
              . '%.2f Mbit/s over 5 ms, %.3f over 100 ms, %.3f in all', $name,
@@ -125,18 +127,18 @@ for my $s (@all) {
 
         # from the middle, so that an early one does not count for all
 
-        my $off = max(map { abs $j[$#j * $_] - $j[$#j * .5] } .1, .9);
+        my $off = max(map { abs $j[$#j * $_] - $j[$#j * .5] } .25, .75);
 
-        cmp_ok($off, '<', 15, "$name: most PCRs arrive when they should")
+        cmp_ok($off, '<', 20, "$name: PCRs arrive when they should")
             if $o ne 'off' && $o ne 'slt';
 
         if ($s->{muxrate}) {
             cmp_ok($r->{nulls}, '>', 0, "$name: null packets");
 
-            # by arrival a few ms off at either end
+            # may be late at either end
 
             my $span = ($d[-1][0] - $d[0][0]) / 1e6;
-            my $most = 1e-4 + 0.05 / $span;
+            my $most = 1e-4 + 0.3 / $span;
 
             cmp_ok(abs($rate / $s->{muxrate} - 1), '<', $most,
                    sprintf '%s: %.0f bit/s', $name, $rate);
@@ -147,9 +149,11 @@ for my $s (@all) {
 
         if ($s->{maxrate}) {
 
-            # datagrams that were late come with the next ones
+            # those that were late come with the next ones
 
-            cmp_ok($hundred, '<', $s->{maxrate} * 1.25,
+            my ($most) = peak(\@d, 100_000, .5);
+
+            cmp_ok($most, '<', $s->{maxrate} * 1.05,
                    "$name: not above the rate");
         }
     }
@@ -158,7 +162,7 @@ for my $s (@all) {
 # a picture is spread over the time until the next one
 
 for my $name (qw/ plain slow fast /) {
-    cmp_ok($peak{$name}{$_} * 2, '<', $peak{$name}{off},
+    cmp_ok($peak{$name}{$_} * 1.5, '<', $peak{$name}{off},
            sprintf '%s: %s smooths %.1f to %.1f Mbit/s', $name, $_,
            $peak{$name}{off} / 1e6, $peak{$name}{$_} / 1e6) for qw/ rtp udp /;
 }

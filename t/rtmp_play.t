@@ -89,6 +89,7 @@ for my $name (qw/ rtmpdump gst ffmpeg1 ffmpeg2 ffmpeg3 ffmpeg4 ffmpeg5 /) {
 $t->wait_for(sub { @{ $t->output('a', 'o')->{peers} } == 7 }, 10,
              'players are shown');
 is($t->output('a', 'o')->{state}, 'connected', 'state with players');
+is($t->output('a', 'o')->{rtmp}{chunk_size}, 4096, 'chunk size of the server');
 
 for my $n (1 .. 20) {
     $t->reload;
@@ -107,6 +108,17 @@ $t->wait_for(sub {
     return (grep { $_->{bytes} > 0 && $_->{packets} > 0 }
             @{ $t->output('a', 'o')->{peers} }) == 11;
 }, 10, 'peers have counters');
+
+my $sum;
+$t->poll(sub {
+    my $o = $t->output('a', 'o');
+
+    $sum = 0;
+    $sum += $_->{packets} for @{ $o->{peers} };
+    return $o->{rtmp}{frames} >= $sum;
+}, 10);
+cmp_ok($t->output('a', 'o')->{rtmp}{frames}, '>=', $sum,
+       'frames are the sum of all players');
 
 my $o = $t->output('a', 'o');
 ok($o->{bytes} > 0 && $o->{packets} > 0, 'the output too');

@@ -26,6 +26,7 @@ my @to_rtmp = (
     open_gop => 'udp', { bframes => 3, open_gop => 1 }, '', {},
     slices => 'rtp', { slices => 4 }, '', {},
     fields => 'udp', { interlaced => 1, bframes => 2 }, '', {},
+    refresh => 'udp', { refresh => 1, cut => 0.125 }, '', { decode => 0 },
     mp3 => 'srt', { audio => 'mp3', hz => 44100 }, '', {},
     mono => 'rtp', { channels => 1, hz => 32000 }, '', {},
     audio => 'udp', { video => 'none' }, '', {},

@@ -212,7 +212,8 @@ u_char *ngx_mc_nal_start(u_char *p, u_char *last);
 
 /*
  * Whether decoding can start at an access unit: H.264: IDR, or a recovery
- * point with recovery_frame_cnt 0 where the first slice is I.  "key" begins as
+ * point: with recovery_frame_cnt 0 if the first slice is I, with more always,
+ * for streams with intra refresh have nothing else.  "key" begins as
  * 0, each NAL unit, in order, gives the next value, ngx_mc_h264_is_key() may
  * be asked after any of them.
  */
@@ -220,6 +221,7 @@ u_char *ngx_mc_nal_start(u_char *p, u_char *last);
 #define NGX_MC_KEY_RECOVERY  2
 #define NGX_MC_KEY_SLICE     4
 #define NGX_MC_KEY_INTRA     8
+#define NGX_MC_KEY_GRADUAL   16
 
 ngx_uint_t ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len);
 

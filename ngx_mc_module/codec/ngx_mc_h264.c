@@ -359,6 +359,13 @@ ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len)
     case H264NAL_TYPE_PARTA:
         key |= NGX_MC_KEY_SLICE;
 
+        if (key & NGX_MC_KEY_GRADUAL) {
+
+            /* whatever its slices are: the refresh begins here */
+
+            return key | NGX_MC_KEY_RECOVERY | NGX_MC_KEY_INTRA;
+        }
+
         if (!(key & NGX_MC_KEY_RECOVERY)) {
             return key;
         }
@@ -372,12 +379,7 @@ ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len)
         return key;
 
     case H264NAL_TYPE_SEI:
-
-        if (ngx_mc_h264_recovery(nal, len)) {
-            key |= NGX_MC_KEY_RECOVERY;
-        }
-
-        return key;
+        return key | ngx_mc_h264_recovery(nal, len);
 
     default:
         return key;
@@ -385,7 +387,7 @@ ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len)
 }
 
 
-/* Annex D: whether there is a recovery point with recovery_frame_cnt 0 */
+/* Annex D: a recovery point, by whether recovery_frame_cnt is 0 */
 
 static ngx_uint_t
 ngx_mc_h264_recovery(u_char *nal, size_t len)
@@ -414,7 +416,13 @@ ngx_mc_h264_recovery(u_char *nal, size_t len)
         }
 
         if (type == H264SEI_RECOVERY_POINT) {
-            return ngx_mc_bits(&b, 1);     /* 1: ue(v) of 0 */
+
+            /* 1: ue(v) of 0 */
+
+            size = ngx_mc_bits(&b, 1);
+
+            return b.error ? 0 : size ? NGX_MC_KEY_RECOVERY
+                                      : NGX_MC_KEY_GRADUAL;
         }
 
         if (size > (size_t) (b.last - b.pos)) {

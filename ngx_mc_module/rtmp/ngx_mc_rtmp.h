@@ -209,6 +209,15 @@ void ngx_mc_rtmp_client_update(ngx_mc_endpoint_t *ep,
     ngx_mc_endpoint_def_t *def, ngx_uint_t changed);
 
 
+/* ngx_mc_rtmp_stat.c */
+
+/* the gauges of a connection that is not there */
+void ngx_mc_rtmp_stat_clear(ngx_mc_rtmp_stat_t *st);
+
+/* as in FLV, of audio or video */
+void ngx_mc_rtmp_stat_codec(ngx_mc_rtmp_stat_t *st, ngx_mc_frame_t *frame);
+
+
 /*
  * The hooks, each called from ngx_mc_rtmp_module.c, which registers them with
  * nginx-rtmp: NGX_DECLINED: not ours, go on.
@@ -225,6 +234,9 @@ void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
 void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
 void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
 
+/* of the server that has the application, -1: none has */
+int32_t ngx_mc_rtmp_play_chunk_size(ngx_str_t *app);
+
 /* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
 ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
 
@@ -232,9 +244,7 @@ ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
    list of hooks: their sessions have handlers of their own, see there */
 char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
 
-/* set-up of their parts; conf() in postconfiguration, process() once a worker
-   of a configuration with rtmp{}, exit() before it ends */
-ngx_int_t ngx_mc_rtmp_play_conf(ngx_conf_t *cf);
+/* set-up of their parts; process() once a worker of a configuration with rtmp{}, exit() before it ends */
 ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
 void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
 /* worker_shutdown_timeout: what is left ends now */

@@ -12,8 +12,8 @@
 #define NGX_MC_RTMP_AMF_DEPTH  8
 
 
-static void ngx_mc_rtmp_amf_take(ngx_mc_rtmp_amf_info_t *info, ngx_str_t *name,
-    ngx_str_t *string, double number);
+static void ngx_mc_rtmp_amf_take(ngx_mc_rtmp_amf_info_t *info,
+    ngx_str_t *name, ngx_str_t *string);
 
 
 u_char *
@@ -132,10 +132,7 @@ ngx_mc_rtmp_amf_read(ngx_mc_rtmp_amf_t *amf,
 
         ngx_memcpy(&number, &bits, 8);
 
-        if (name) {
-            ngx_mc_rtmp_amf_take(info, name, NULL, number);
-
-        } else if (info->number == 0) {
+        if (name == NULL && info->number == 0) {
             info->number = number;
         }
 
@@ -155,7 +152,7 @@ ngx_mc_rtmp_amf_read(ngx_mc_rtmp_amf_t *amf,
         }
 
         if (name) {
-            ngx_mc_rtmp_amf_take(info, name, &s, 0);
+            ngx_mc_rtmp_amf_take(info, name, &s);
         }
 
         return NGX_OK;
@@ -238,80 +235,21 @@ ngx_mc_rtmp_amf_read(ngx_mc_rtmp_amf_t *amf,
 
 static void
 ngx_mc_rtmp_amf_take(ngx_mc_rtmp_amf_info_t *info, ngx_str_t *name,
-    ngx_str_t *string, double number)
+    ngx_str_t *string)
 {
-    size_t                   n;
-    ngx_mc_rtmp_metadata_t  *m;
-
-    m = info->metadata;
-
 #define ngx_mc_rtmp_amf_is(s)                                                 \
     (name->len == sizeof(s) - 1                                               \
      && ngx_strncmp(name->data, s, sizeof(s) - 1) == 0)
 
-    if (m == NULL) {
+    if (ngx_mc_rtmp_amf_is("level") && info->level.len == 0) {
+        info->level = *string;
 
-        if (string == NULL) {
-            return;
-        }
+    } else if (ngx_mc_rtmp_amf_is("code") && info->code.len == 0) {
+        info->code = *string;
 
-        if (ngx_mc_rtmp_amf_is("level") && info->level.len == 0) {
-            info->level = *string;
-
-        } else if (ngx_mc_rtmp_amf_is("code") && info->code.len == 0) {
-            info->code = *string;
-
-        } else if (ngx_mc_rtmp_amf_is("description")
-                   && info->description.len == 0)
-        {
-            info->description = *string;
-        }
-
-        return;
-    }
-
-    if (string) {
-
-        if (ngx_mc_rtmp_amf_is("encoder")) {
-            n = ngx_min(string->len, NGX_MC_ENCODER_LEN - 1);
-            ngx_memcpy(m->encoder, string->data, n);
-            m->encoder[n] = '\0';
-
-            while (n--) {
-                if (m->encoder[n] < ' ' || m->encoder[n] >= 0x7f) {
-                    m->encoder[n] = '?';
-                }
-            }
-        }
-
-        return;
-    }
-
-    /* neither infinite, negative nor absurd: it is shown in JSON */
-
-    if (!(number >= 0 && number < 1e12)) {
-        return;
-    }
-
-    if (ngx_mc_rtmp_amf_is("width")) {
-        m->width = number;
-
-    } else if (ngx_mc_rtmp_amf_is("height")) {
-        m->height = number;
-
-    } else if (ngx_mc_rtmp_amf_is("framerate")) {
-        m->frame_rate = number;
-
-    } else if (ngx_mc_rtmp_amf_is("videodatarate")) {
-        m->video_rate = number;
-
-    } else if (ngx_mc_rtmp_amf_is("audiodatarate")) {
-        m->audio_rate = number;
-
-    } else if (ngx_mc_rtmp_amf_is("audiosamplerate")) {
-        m->sample_rate = number;
-
-    } else if (ngx_mc_rtmp_amf_is("audiochannels")) {
-        m->channels = number;
+    } else if (ngx_mc_rtmp_amf_is("description")
+               && info->description.len == 0)
+    {
+        info->description = *string;
     }
 }

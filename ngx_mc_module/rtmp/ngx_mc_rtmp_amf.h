@@ -27,8 +27,7 @@ typedef struct {
     ngx_str_t                  level;
     ngx_str_t                  code;
     ngx_str_t                  description;
-    double                     number;         /* the first */
-    ngx_mc_rtmp_metadata_t    *metadata;
+    double                     number;         /* the first that has no name */
 } ngx_mc_rtmp_amf_info_t;
 
 /* written at "p", which has room for it; they return what follows.  A name is

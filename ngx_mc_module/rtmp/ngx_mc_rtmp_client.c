@@ -89,11 +89,7 @@ ngx_mc_rtmp_client_open(ngx_mc_endpoint_t *ep)
 
     cl = ep->data;
 
-    ep->stat->u.rtmp.chunk_size = -1;
-    ep->stat->u.rtmp.queue = -1;
-    ep->stat->u.rtmp.video_codec_id = -1;
-    ep->stat->u.rtmp.audio_codec_id = -1;
-    ep->stat->u.rtmp.has_metadata = 0;
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
 
     if (ep->def->tls && cl->ssl == NULL) {
 

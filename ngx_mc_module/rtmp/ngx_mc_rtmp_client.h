@@ -68,7 +68,7 @@ typedef struct {
 
     uint32_t                   sizes[NGX_MC_RTMP_QUEUE];
     size_t                     sizes_pos;
-    size_t                     queued;         /* bytes of media */
+    size_t                     queued;         /* bytes that wait */
     uint32_t                   largest;        /* message sent */
 
     unsigned long              tls_error;      /* of OpenSSL; 0: none */

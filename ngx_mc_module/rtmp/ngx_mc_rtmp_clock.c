@@ -14,6 +14,10 @@
 #define NGX_MC_RTMP_CLOCK_STEP  10000
 #define NGX_MC_RTMP_CLOCK_FIT   1000
 
+/* audio goes back by less than half a frame if it was put together: the next
+   one is moved by that */
+#define NGX_MC_RTMP_CLOCK_BACK  10
+
 
 void
 ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock)
@@ -26,7 +30,7 @@ uint32_t
 ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     int64_t now)
 {
-    int64_t     ms, out, newest, elapsed;
+    int64_t     ms, out, newest, delay, elapsed;
     ngx_uint_t  video, jump;
 
     newest = ngx_max(clock->last[0], clock->last[1]);
@@ -44,6 +48,7 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     video = (frame->type == NGX_MC_FRAME_VIDEO);
 
     ms = ngx_mc_frame_ms(frame->dts);
+    delay = ngx_mc_frame_ms(frame->pts) - ms;
     elapsed = ngx_max((now - clock->last_at) / 1000, 0);
 
     if (!clock->started) {
@@ -66,7 +71,12 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
         }
 
         if (jump) {
-            clock->offset = newest + ngx_max(elapsed, 1) - ms;
+
+            /* nor is it shown before the last picture of the stream before */
+
+            newest = ngx_max(newest + ngx_max(elapsed, 1),
+                             clock->shown + 1 - delay);
+            clock->offset = newest - ms;
         }
     }
 
@@ -80,9 +90,32 @@ ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
 
     clock->last[video] = ms;
 
+    if (video) {
+        clock->shown = ngx_max(clock->shown, ms + delay);
+    }
+
     if (ms >= newest) {
         clock->last_at = now;
     }
 
     return (uint32_t) ms;
+}
+
+
+ngx_uint_t
+ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame)
+{
+    int64_t  out;
+
+    if (!clock->started || clock->jump || frame->discontinuity
+        || frame->type != NGX_MC_FRAME_AUDIO)
+    {
+        return 0;
+    }
+
+    out = ngx_mc_frame_ms(frame->dts) + clock->offset;
+
+    return out < clock->last[0] - NGX_MC_RTMP_CLOCK_BACK
+           && out >= ngx_max(clock->last[0], clock->last[1])
+                     - NGX_MC_RTMP_CLOCK_STEP;
 }

@@ -22,6 +22,7 @@
 typedef struct {
     int64_t                  offset;           /* ms */
     int64_t                  last[2];          /* ms, given out: audio, video */
+    int64_t                  shown;            /* ms, the newest of pictures */
     int64_t                  last_at;          /* us, when the newest was */
     unsigned                 started:1;
     unsigned                 jump:1;           /* the next begins anew, set by
@@ -34,6 +35,14 @@ void ngx_mc_rtmp_clock_reset(ngx_mc_rtmp_clock_t *clock);
 /* "now": us, CLOCK_MONOTONIC */
 uint32_t ngx_mc_rtmp_clock(ngx_mc_rtmp_clock_t *clock, ngx_mc_frame_t *frame,
     int64_t now);
+
+/* whether "frame" is audio of a time that has gone by: where audio comes later
+   than the video of its time (TS of hardware encoders, up to 1 s) what follows
+   a first key frame is of before it.  It is to be left out: with another time
+   it would be heard at once, and besides what it does not belong to.  Asked
+   right before ngx_mc_rtmp_clock() */
+ngx_uint_t ngx_mc_rtmp_clock_late(ngx_mc_rtmp_clock_t *clock,
+    ngx_mc_frame_t *frame);
 
 
 #endif /* _NGX_MC_RTMP_CLOCK_H_INCLUDED_ */

@@ -257,26 +257,21 @@ static void
 ngx_mc_rtmp_command_reason(ngx_mc_rtmp_client_t *cl, u_char *buf, size_t size,
     ngx_mc_rtmp_amf_info_t *info)
 {
-    u_char                 *p, *last;
+    u_char                 *p, *last, text[4096];
     ngx_mc_endpoint_def_t  *def;
-    u_char                  text[4096];
 
     def = cl->endpoint->def;
-
-    p = text;
-    last = text + sizeof(text) - 1;
 
     if (info->code.len == 0 && info->description.len == 0) {
         ngx_cpystrn(buf, (u_char *) "no reason given", size);
         return;
     }
 
-    p = ngx_slprintf(p, last, "%V%s%V", &info->code,
-                     info->code.len && info->description.len ? ": " : "",
-                     &info->description);
     /* much more than is shown */
 
-    last = p;
+    last = ngx_snprintf(text, sizeof(text) - 1, "%V%s%V", &info->code,
+                        info->code.len && info->description.len ? ": " : "",
+                        &info->description);
 
     last = ngx_mc_rtmp_command_redact(text, last, &def->stream);
     last = ngx_mc_rtmp_command_redact(text, last, &def->params.key);
@@ -351,7 +346,7 @@ ngx_mc_rtmp_command_redact(u_char *text, u_char *last, ngx_str_t *secret)
         return last;
     }
 
-    for (p = text; (size_t) (last - p) >= secret->len && p < last; p++) {
+    for (p = text; (size_t) (last - p) >= secret->len; p++) {
 
         if (ngx_memcmp(p, secret->data, secret->len) != 0) {
             continue;

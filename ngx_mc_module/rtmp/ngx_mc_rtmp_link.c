@@ -1719,6 +1719,12 @@ ngx_mc_rtmp_link_put(ngx_mc_rtmp_link_t *link, ngx_uint_t type, void *data,
     for (i = 0; i < 3; i++) {
         part = ngx_min(skip, iov[i].iov_len);
         skip -= part;
+
+        if (part == iov[i].iov_len) {
+            /* NULL, maybe */
+            continue;
+        }
+
         p = ngx_cpymem(p, (u_char *) iov[i].iov_base + part,
                        iov[i].iov_len - part);
     }

@@ -590,7 +590,7 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
     ngx_mc_rtmp_chains_get(&ngx_mc_rtmp_next);
     ngx_mc_rtmp_chains_set(&hooks);
 
-    return ngx_mc_rtmp_play_conf(cf);
+    return NGX_OK;
 }
 
 

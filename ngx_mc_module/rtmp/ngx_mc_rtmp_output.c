@@ -31,7 +31,6 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t            links;
-    ngx_uint_t             nlinks;
 
     /* frames since it was opened, ngx_mc_rtmp_kept_t, for links that come
        back: whoever is new drops them, by their origin */
@@ -39,9 +38,6 @@ typedef struct {
     size_t                 backlog_size;
     ngx_msec_t             opened;
     unsigned               keeping:1;
-
-    int32_t                video_codec_id;
-    int32_t                audio_codec_id;
 } ngx_mc_rtmp_output_t;
 
 
@@ -72,7 +68,6 @@ static ngx_mc_rtmp_peer_t *ngx_mc_rtmp_output_peer(
     ngx_mc_rtmp_output_link_t *ol, uint64_t id);
 static void ngx_mc_rtmp_output_peer_free(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_peer_t *peer, const char *why);
-static void ngx_mc_rtmp_output_codec_id(ngx_mc_frame_t *frame, int32_t *id);
 
 
 ngx_int_t
@@ -98,7 +93,6 @@ void
 ngx_mc_rtmp_output_open(ngx_mc_endpoint_t *ep)
 {
     int64_t                started;
-    ngx_mc_rtmp_stat_t    *st;
     ngx_mc_rtmp_output_t  *out;
 
     out = ep->data;
@@ -109,15 +103,8 @@ ngx_mc_rtmp_output_open(ngx_mc_endpoint_t *ep)
     started = ep->flow->stat->started_at;
     out->keeping = (started && ngx_mc_epoch_ms() - started > 1000);
 
-    out->video_codec_id = -1;
-    out->audio_codec_id = -1;
-
-    st = &ep->stat->u.rtmp;
-    st->chunk_size = -1;
-    st->queue = -1;
-    st->video_codec_id = -1;
-    st->audio_codec_id = -1;
-    st->has_metadata = 0;
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
+    ep->stat->u.rtmp.chunk_size = ngx_mc_rtmp_play_chunk_size(&ep->def->app);
 
     ngx_mc_endpoint_waiting(ep);
 }
@@ -156,19 +143,10 @@ ngx_mc_rtmp_output_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
 
     out = ep->data;
 
-    if (frame->type == NGX_MC_FRAME_VIDEO) {
-        ngx_mc_rtmp_output_codec_id(frame, &out->video_codec_id);
-
-    } else if (frame->type == NGX_MC_FRAME_AUDIO) {
-        ngx_mc_rtmp_output_codec_id(frame, &out->audio_codec_id);
-    }
+    ngx_mc_rtmp_stat_codec(&ep->stat->u.rtmp, frame);
 
     if (out->keeping) {
         ngx_mc_rtmp_output_keep(out, frame, ep->log);
-    }
-
-    if (frame->type != NGX_MC_FRAME_META && out->nlinks) {
-        ep->stat->u.rtmp.frames++;
     }
 
     for (q = ngx_queue_head(&out->links);
@@ -239,7 +217,6 @@ ngx_mc_rtmp_output_second(ngx_mc_endpoint_t *ep)
 {
     ngx_queue_t                *q, *p;
     ngx_mc_rtmp_peer_t         *peer;
-    ngx_mc_rtmp_stat_t         *st;
     ngx_mc_rtmp_output_t       *out;
     ngx_mc_rtmp_output_link_t  *ol;
 
@@ -267,10 +244,6 @@ ngx_mc_rtmp_output_second(ngx_mc_endpoint_t *ep)
     {
         ngx_mc_rtmp_output_forget(out);
     }
-
-    st = &ep->stat->u.rtmp;
-    st->video_codec_id = out->video_codec_id;
-    st->audio_codec_id = out->audio_codec_id;
 }
 
 
@@ -306,7 +279,6 @@ ngx_mc_rtmp_output_attach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link)
     ngx_queue_init(&ol->peers);
 
     ngx_queue_insert_tail(&out->links, &ol->queue);
-    out->nlinks++;
 
     ngx_mc_rtmp_link_set_data(link, ol);
 
@@ -357,11 +329,8 @@ static void
 ngx_mc_rtmp_output_unlink(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_output_link_t *ol, const char *why)
 {
-    ngx_queue_t           *q;
-    ngx_mc_rtmp_peer_t    *peer;
-    ngx_mc_rtmp_output_t  *out;
-
-    out = ep->data;
+    ngx_queue_t         *q;
+    ngx_mc_rtmp_peer_t  *peer;
 
     while (!ngx_queue_empty(&ol->peers)) {
         q = ngx_queue_head(&ol->peers);
@@ -371,8 +340,6 @@ ngx_mc_rtmp_output_unlink(ngx_mc_endpoint_t *ep,
     }
 
     ngx_queue_remove(&ol->queue);
-    out->nlinks--;
-
     ngx_free(ol);
 }
 
@@ -443,6 +410,7 @@ ngx_mc_rtmp_output_peer_stat(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     if (messages > peer->messages) {
         st->packets += messages - peer->messages;
+        st->u.rtmp.frames += messages - peer->messages;
         peer->stat->packets = messages;
     }
 
@@ -504,27 +472,4 @@ ngx_mc_rtmp_output_peer_free(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_peer_t *peer,
 
     ngx_queue_remove(&peer->queue);
     ngx_free(peer);
-}
-
-
-static void
-ngx_mc_rtmp_output_codec_id(ngx_mc_frame_t *frame, int32_t *id)
-{
-    u_char  *p;
-
-    p = frame->tag;
-
-    if (frame->type == NGX_MC_FRAME_AUDIO) {
-        if (frame->len) {
-            *id = p[0] >> 4;
-        }
-
-    } else if (frame->len >= 5) {
-
-        /* by Enhanced RTMP the FourCC */
-
-        *id = (p[0] & 0x80) ? (int32_t) ((uint32_t) p[1] << 24 | p[2] << 16
-                                         | p[3] << 8 | p[4])
-                            : (int32_t) (p[0] & 0x0f);
-    }
 }

@@ -39,13 +39,6 @@ ngx_uint_t                   ngx_mc_rtmp_play_ending;
 
 
 ngx_int_t
-ngx_mc_rtmp_play_conf(ngx_conf_t *cf)
-{
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_mc_rtmp_play_process(ngx_cycle_t *cycle)
 {
     ngx_event_t  *ev;
@@ -260,7 +253,9 @@ static ngx_int_t
 ngx_mc_rtmp_play_refuse(ngx_rtmp_session_t *s, ngx_mc_rtmp_name_t *name,
     ngx_uint_t reason, char *why)
 {
-    ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+    /* the owner tells of it, at most once in a while */
+
+    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                   "flow \"%V\", output \"%V\": player refused: %s",
                   &name->flow, &name->def.name, why);
 
@@ -402,6 +397,21 @@ ngx_mc_rtmp_play_tick(ngx_event_t *ev)
         goto done;
     }
 
+    if (ngx_exiting && ngx_mc_registry->quit == gen->number) {
+
+        /* nginx ends, and with it all flows: players would wait for one, and
+           this process for them */
+
+        while (!ngx_queue_empty(&ngx_mc_rtmp_virtuals)) {
+            q = ngx_queue_head(&ngx_mc_rtmp_virtuals);
+            v = ngx_queue_data(q, ngx_mc_rtmp_virtual_t, queue);
+
+            ngx_mc_rtmp_virtual_free(v, "nginx ends");
+        }
+
+        goto done;
+    }
+
     update = (gen->number != ngx_mc_rtmp_play_generation);
     ngx_mc_rtmp_play_generation = gen->number;
 
@@ -504,6 +514,21 @@ ngx_mc_rtmp_play_is_on(ngx_mc_rtmp_name_t *name)
 
     return !(control == NGX_MC_CONTROL_STOP
              || (control == NGX_MC_CONTROL_NONE && name->def.off));
+}
+
+
+int32_t
+ngx_mc_rtmp_play_chunk_size(ngx_str_t *app)
+{
+    ngx_rtmp_core_srv_conf_t  *cscf;
+
+    if (ngx_mc_rtmp_play_ctx == NULL
+        || ngx_mc_rtmp_play_app(app, &cscf) == NULL)
+    {
+        return -1;
+    }
+
+    return (int32_t) cscf->chunk_size;
 }
 
 

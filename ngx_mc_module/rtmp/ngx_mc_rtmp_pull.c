@@ -5,10 +5,10 @@
 
 
 #include <ngx_mc_rtmp_client.h>
-#include <ngx_mc_rtmp_amf.h>
+#include <ngx_mc_flv.h>
 
 
-/* What a server plays, as frames of a flow. */
+/* Frames of a flow from what a server plays. */
 
 
 /* a step beyond this, ms, is another stream even if nobody has said so:
@@ -20,10 +20,6 @@ static ngx_int_t ngx_mc_rtmp_pull_copy(ngx_mc_rtmp_client_t *cl,
     ngx_chain_t *in, size_t *len);
 static ngx_int_t ngx_mc_rtmp_pull_message(ngx_mc_rtmp_client_t *cl,
     ngx_uint_t type, uint32_t timestamp, u_char *data, size_t len);
-
-
-static ngx_str_t  ngx_mc_rtmp_set_data_frame =
-    ngx_string(NGX_MC_RTMP_SET_DATA_FRAME);
 
 
 ngx_int_t
@@ -133,16 +129,13 @@ static ngx_int_t
 ngx_mc_rtmp_pull_message(ngx_mc_rtmp_client_t *cl, ngx_uint_t type,
     uint32_t timestamp, u_char *data, size_t len)
 {
-    int32_t                 step;
-    int64_t                 now;
-    ngx_int_t               rc;
-    ngx_str_t               name;
-    ngx_mc_frame_t          frame;
-    ngx_mc_rtmp_amf_t       amf;
-    ngx_mc_endpoint_t      *ep;
-    ngx_mc_rtmp_conn_t     *conn;
-    ngx_mc_rtmp_stat_t     *st;
-    ngx_mc_rtmp_amf_info_t  info;
+    int32_t              step;
+    int64_t              now, ms;
+    ngx_int_t            rc;
+    ngx_mc_frame_t       frame;
+    ngx_mc_endpoint_t   *ep;
+    ngx_mc_rtmp_conn_t  *conn;
+    ngx_mc_rtmp_stat_t  *st;
 
     ep = cl->endpoint;
     conn = cl->conn;
@@ -158,45 +151,39 @@ ngx_mc_rtmp_pull_message(ngx_mc_rtmp_client_t *cl, ngx_uint_t type,
         len--;
     }
 
+    if (type != NGX_RTMP_MSG_AUDIO && type != NGX_RTMP_MSG_VIDEO
+        && type != NGX_RTMP_MSG_AMF_META)
+    {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
+
+    step = (int32_t) (timestamp - (uint32_t) cl->ms);
+    ms = cl->begun ? cl->ms + step : timestamp;
+
+    rc = ngx_mc_flv_parse(&frame, type, ms * 90, data, len);
+
     if (type == NGX_RTMP_MSG_AMF_META) {
 
-        if (len > ngx_mc_rtmp_set_data_frame.len
-            && ngx_memcmp(data, ngx_mc_rtmp_set_data_frame.data,
-                          ngx_mc_rtmp_set_data_frame.len) == 0)
-        {
-            data += ngx_mc_rtmp_set_data_frame.len;
-            len -= ngx_mc_rtmp_set_data_frame.len;
-        }
-
-        amf.pos = data;
-        amf.last = data + len;
-
-        if (len < 1 || *amf.pos++ != NGX_MC_AMF_STRING
-            || ngx_mc_rtmp_amf_read_string(&amf, &name, 2) != NGX_OK
-            || name.len != 10 || ngx_strncmp(name.data, "onMetaData", 10) != 0)
-        {
+        if (rc != NGX_OK) {
             return NGX_OK;
         }
 
-        ngx_memzero(&info, sizeof(ngx_mc_rtmp_amf_info_t));
-        ngx_memzero(&st->metadata, sizeof(ngx_mc_rtmp_metadata_t));
-        info.metadata = &st->metadata;
+        /* "@setDataFrame" */
 
-        (void) ngx_mc_rtmp_amf_read(&amf, &info, NULL, 0);
+        frame.tag += frame.header;
+        frame.len -= frame.header;
+        frame.header = 0;
 
+        ngx_mc_flv_metadata_read(frame.tag, frame.len, &st->metadata);
         st->has_metadata = 1;
-
-    } else if (type != NGX_RTMP_MSG_AUDIO && type != NGX_RTMP_MSG_VIDEO) {
-        return NGX_OK;
     }
 
     now = ngx_mc_now();
 
-    ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
-
     if (!cl->begun) {
 
-        cl->ms = timestamp;
         cl->heard = now;
         cl->begun = 1;
 
@@ -209,21 +196,17 @@ ngx_mc_rtmp_pull_message(ngx_mc_rtmp_client_t *cl, ngx_uint_t type,
             return NGX_ERROR;
         }
 
-    } else {
-        step = (int32_t) (timestamp - (uint32_t) cl->ms);
-
-        if (step < -NGX_MC_RTMP_PULL_STEP || step > NGX_MC_RTMP_PULL_STEP) {
-            frame.discontinuity = 1;
-        }
-
-        cl->ms += step;
+    } else if (step < -NGX_MC_RTMP_PULL_STEP
+               || step > NGX_MC_RTMP_PULL_STEP)
+    {
+        frame.discontinuity = 1;
     }
+
+    cl->ms = ms;
 
     if (type != NGX_RTMP_MSG_AMF_META) {
         cl->heard = now;
     }
-
-    rc = ngx_mc_flv_parse(&frame, type, cl->ms * 90, data, len);
 
     if (rc == NGX_DECLINED) {
 
@@ -246,16 +229,10 @@ ngx_mc_rtmp_pull_message(ngx_mc_rtmp_client_t *cl, ngx_uint_t type,
 
     frame.origin = now;
 
-    if (type == NGX_RTMP_MSG_VIDEO) {
-        st->frames++;
-        st->video_codec_id = (data[0] & 0x80) && len >= 5
-                             ? (int32_t) (data[1] << 24 | data[2] << 16
-                                          | data[3] << 8 | data[4])
-                             : data[0] & 0x0f;
+    ngx_mc_rtmp_stat_codec(st, &frame);
 
-    } else if (type == NGX_RTMP_MSG_AUDIO) {
+    if (type != NGX_RTMP_MSG_AMF_META && !frame.config && !frame.end) {
         st->frames++;
-        st->audio_codec_id = data[0] >> 4;
     }
 
     if (ngx_mc_flow_frame(ep, &frame) == NGX_DECLINED) {

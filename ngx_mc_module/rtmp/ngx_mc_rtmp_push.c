@@ -172,6 +172,10 @@ ngx_mc_rtmp_client_frame(ngx_mc_endpoint_t *ep, ngx_mc_frame_t *frame)
             return;
         }
 
+        if (ngx_mc_rtmp_clock_late(&cl->clock, frame)) {
+            return;
+        }
+
         if (queue >= NGX_MC_RTMP_QUEUE_AUDIO
             || frame->len > NGX_MC_RTMP_MESSAGE_MAX)
         {
@@ -209,13 +213,11 @@ static ngx_int_t
 ngx_mc_rtmp_push_message(ngx_mc_rtmp_client_t *cl, ngx_mc_frame_t *frame,
     uint32_t timestamp)
 {
-    ngx_uint_t           csid;
-    ngx_rtmp_header_t    h;
-    ngx_mc_endpoint_t   *ep;
-    ngx_mc_rtmp_stat_t  *st;
+    ngx_uint_t          csid;
+    ngx_rtmp_header_t   h;
+    ngx_mc_endpoint_t  *ep;
 
     ep = cl->endpoint;
-    st = &ep->stat->u.rtmp;
 
     if (cl->conn == NULL || cl->conn->connection->destroyed
         || frame->len == 0)
@@ -227,16 +229,12 @@ ngx_mc_rtmp_push_message(ngx_mc_rtmp_client_t *cl, ngx_mc_frame_t *frame,
 
     if (frame->type == NGX_MC_FRAME_VIDEO) {
         csid = NGX_MC_RTMP_CSID_VIDEO;
-        st->video_codec_id = (frame->tag[0] & 0x80) && frame->len >= 5
-                             ? (int32_t) (frame->tag[1] << 24
-                                          | frame->tag[2] << 16
-                                          | frame->tag[3] << 8 | frame->tag[4])
-                             : frame->tag[0] & 0x0f;
 
     } else if (frame->type == NGX_MC_FRAME_AUDIO) {
         csid = NGX_MC_RTMP_CSID_AUDIO;
-        st->audio_codec_id = frame->tag[0] >> 4;
     }
+
+    ngx_mc_rtmp_stat_codec(&ep->stat->u.rtmp, frame);
 
     ngx_memzero(&h, sizeof(ngx_rtmp_header_t));
 
@@ -253,6 +251,11 @@ ngx_mc_rtmp_push_message(ngx_mc_rtmp_client_t *cl, ngx_mc_frame_t *frame,
     {
         return NGX_ERROR;
     }
+
+    /*
+     * Length 0 is that of no message: a header that leaves out the time, if
+     * the next were as long and of the same time, means the last step again.
+     */
 
     cl->last[csid] = h;
     cl->last[csid].mlen = 0;

@@ -32,7 +32,6 @@ typedef struct {
 
 
 static ngx_uint_t ngx_mc_rtmp_source_same(u_char *a, u_char *b);
-static void ngx_mc_rtmp_source_clear(ngx_mc_endpoint_t *ep);
 
 
 ngx_int_t
@@ -47,7 +46,7 @@ ngx_mc_rtmp_source_init(ngx_mc_endpoint_t *ep)
 void
 ngx_mc_rtmp_source_open(ngx_mc_endpoint_t *ep)
 {
-    ngx_mc_rtmp_source_clear(ep);
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
     ngx_mc_endpoint_waiting(ep);
 }
 
@@ -72,7 +71,7 @@ ngx_mc_rtmp_source_close(ngx_mc_endpoint_t *ep)
     ngx_mc_rtmp_link_end(src->link, NGX_MC_RTMP_LINK_LOST, "");
     src->link = NULL;
 
-    ngx_mc_rtmp_source_clear(ep);
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
 }
 
 
@@ -176,27 +175,12 @@ ngx_mc_rtmp_source_frame(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     st = &ep->stat->u.rtmp;
 
-    switch (frame->type) {
-
-    case NGX_MC_FRAME_META:
+    if (frame->type == NGX_MC_FRAME_META) {
         ngx_mc_flv_metadata_read(frame->tag, frame->len, &st->metadata);
         st->has_metadata = 1;
-        break;
 
-    case NGX_MC_FRAME_VIDEO:
-        st->video_codec_id = (frame->tag[0] & 0x80)
-                             ? ((frame->len >= 5)
-                                ? (int32_t) ((uint32_t) frame->tag[1] << 24
-                                             | frame->tag[2] << 16
-                                             | frame->tag[3] << 8
-                                             | frame->tag[4])
-                                : -1)
-                             : frame->tag[0] & 0x0f;
-        break;
-
-    default:
-        st->audio_codec_id = frame->tag[0] >> 4;
-        break;
+    } else {
+        ngx_mc_rtmp_stat_codec(st, frame);
     }
 
     if (frame->type != NGX_MC_FRAME_META && !frame->config && !frame->end) {
@@ -211,7 +195,7 @@ ngx_mc_rtmp_source_frame(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
                          "has exceeded its bandwidth");
     src->link = NULL;
 
-    ngx_mc_rtmp_source_clear(ep);
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
     ngx_mc_endpoint_down(ep, 1, "exceeded max_bandwidth");
 }
 
@@ -271,7 +255,7 @@ ngx_mc_rtmp_source_detach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     src->link = NULL;
 
-    ngx_mc_rtmp_source_clear(ep);
+    ngx_mc_rtmp_stat_clear(&ep->stat->u.rtmp);
     ngx_mc_endpoint_down(ep, 1, "%s", why);
 }
 
@@ -283,9 +267,7 @@ ngx_mc_rtmp_source_second(ngx_mc_endpoint_t *ep)
 
     src = ep->data;
 
-    ep->stat->u.rtmp.queue = src->link
-                             ? (int32_t) 0
-                             : -1;
+    ep->stat->u.rtmp.queue = src->link ? 0 : -1;
 }
 
 
@@ -296,22 +278,4 @@ ngx_mc_rtmp_source_update(ngx_mc_endpoint_t *ep, ngx_mc_endpoint_def_t *def,
     /* the process that has the session looks whether it may stay */
 
     ep->def = def;
-}
-
-
-/* gauges of a connection that is not there */
-
-static void
-ngx_mc_rtmp_source_clear(ngx_mc_endpoint_t *ep)
-{
-    ngx_mc_rtmp_stat_t  *st;
-
-    st = &ep->stat->u.rtmp;
-
-    st->chunk_size = -1;
-    st->queue = -1;
-    st->video_codec_id = -1;
-    st->audio_codec_id = -1;
-    st->has_metadata = 0;
-    ngx_memzero(&st->metadata, sizeof(ngx_mc_rtmp_metadata_t));
 }

@@ -540,6 +540,10 @@ ngx_mc_rtmp_virtual_frame(void *data, ngx_mc_frame_t *frame)
             }
         }
 
+        if (ngx_mc_rtmp_clock_late(&v->clock, frame)) {
+            return;
+        }
+
         v->timestamp = ngx_mc_rtmp_clock(&v->clock, frame, ngx_mc_now());
         v->frames++;
     }

@@ -11,6 +11,7 @@
 #define NGX_MC_RTP_PACE_TICK     1000      /* us */
 #define NGX_MC_RTP_PACE_MARGIN   2000      /* above what was the latest */
 #define NGX_MC_RTP_PACE_LIMIT    100000
+#define NGX_MC_RTP_PACE_PAUSE    2000000
 
 /* how long is looked back; shorter in the beginning */
 #define NGX_MC_RTP_PACE_FIRST    100000
@@ -167,11 +168,21 @@ ngx_mc_rtp_pace_due(ngx_mc_rtp_pace_t *p, ngx_mc_packet_t *pkt, int64_t now)
         due = p->last + (pkt->origin - p->origin);
     }
 
-    if (due > now + p->limit || due < now - p->limit) {
+    if (due > now + p->limit || due < now - NGX_MC_RTP_PACE_PAUSE) {
 
-        /* after a pause, or a jump that nothing told of */
+        /* after a long pause, or a jump that nothing told of */
 
         due = now + p->lead;
+
+    } else if (due < now - p->limit
+               && p->span > 4 * NGX_MC_RTP_PACE_FIRST)
+    {
+        /* after a short one; or we, or the sender, were kept from running for
+           a moment, which is to pass without a trace: what is late leaves at
+           once, and it is soon seen whether it stays so */
+
+        p->span = NGX_MC_RTP_PACE_FIRST;
+        p->window = now + p->span;
     }
 
     p->clock = clock;

@@ -25,6 +25,14 @@
 /* bytes that tell the frame */
 #define NGX_MC_TS_AUDIO_HEAD   7
 
+/* ADTS: a CRC, and up to four blocks in a frame */
+#define NGX_MC_ADTS_HEADER     7
+#define NGX_MC_ADTS_CRC        2
+#define NGX_MC_ADTS_BLOCKS     4
+
+/* ISO/IEC 14496-3, 4.5.2.1: program_config_element() */
+#define NGX_MC_AAC_PCE         5
+
 #define NGX_MC_AOT_GA          4
 #define NGX_MC_AOT_SBR         5
 #define NGX_MC_AOT_PS          29
@@ -37,14 +45,19 @@ typedef struct {
     uint32_t              header;    /* of it, before what is carried */
     uint32_t              samples;
     uint32_t              rate;
+    ngx_uint_t            blocks;    /* each of which is a frame for FLV */
     size_t                config_len;
-    u_char                config[16];
+    u_char                config[64];
     ngx_mc_track_info_t   info;
 } ngx_mc_ts_audio_frame_t;
 
 
 static ngx_int_t ngx_mc_ts_audio_read(ngx_mc_ts_demux_t *dm, u_char *p,
     size_t len, ngx_mc_ts_audio_frame_t *af);
+static size_t ngx_mc_ts_audio_program(ngx_mc_ts_audio_t *a,
+    ngx_mc_adts_t *adts, u_char *p, size_t len, u_char *config);
+static void ngx_mc_ts_audio_blocks(ngx_mc_ts_demux_t *dm, u_char *p,
+    ngx_mc_ts_audio_frame_t *af);
 static void ngx_mc_ts_audio_lost(ngx_mc_ts_demux_t *dm);
 static ngx_int_t ngx_mc_ts_audio_time(ngx_mc_ts_demux_t *dm, size_t pos,
     ngx_uint_t rate);
@@ -136,6 +149,9 @@ ngx_mc_ts_audio_data(ngx_mc_ts_demux_t *dm)
 
         if (es->stream_type == PMT_STREAMTYPE_AUDIO_LATM) {
             ngx_mc_ts_audio_latm(dm, p, af.size, es->start + af.size);
+
+        } else if (af.blocks > 1) {
+            ngx_mc_ts_audio_blocks(dm, p, &af);
 
         } else {
 
@@ -234,12 +250,28 @@ ngx_mc_ts_audio_read(ngx_mc_ts_demux_t *dm, u_char *p, size_t len,
         af->samples = NGX_MC_TS_AAC_SAMPLES * ngx_max(adts.blocks, 1);
         af->info.codec = NGX_MC_CODEC_AAC;
 
-        /* several blocks in a frame cannot be told apart, and without a
-           channel configuration there is no AudioSpecificConfig: nothing of
-           such frames is given out, but they are */
-
         if (adts.blocks == 1) {
+            af->blocks = 1;
+
+        } else if (adts.header > NGX_MC_ADTS_HEADER) {
+            af->blocks = adts.blocks;
+        }
+
+        /* several blocks without the CRC, and so without their positions,
+           cannot be told apart: nothing of such frames is given out */
+
+        if (af->blocks == 0) {
+            return NGX_OK;
+        }
+
+        if (adts.channel_config) {
             af->config_len = ngx_mc_aac_config_write(&adts, af->config);
+
+        } else if (len > adts.header) {
+            af->config_len = ngx_mc_ts_audio_program(&dm->audio, &adts,
+                                       p + adts.header,
+                                       ngx_min(len, adts.size) - adts.header,
+                                       af->config);
         }
 
         return NGX_OK;
@@ -264,6 +296,131 @@ ngx_mc_ts_audio_read(ngx_mc_ts_demux_t *dm, u_char *p, size_t len,
         af->config_len = 4;
 
         return NGX_OK;
+    }
+}
+
+
+/*
+ * AudioSpecificConfig of a frame whose channels are told by an element at its
+ * beginning, or by one of a frame before.  It is copied as it is, without its
+ * comment: ISO/IEC 14496-3, 4.4.1.1.  Returns the length, 0: there is none.
+ */
+
+static size_t
+ngx_mc_ts_audio_program(ngx_mc_ts_audio_t *a, ngx_mc_adts_t *adts, u_char *p,
+    size_t len, u_char *config)
+{
+    size_t          n;
+    u_char         *c;
+    uint32_t        i, bits, elements, lfe, assoc, coupling;
+    ngx_mc_bits_t   b, from;
+
+    config[0] = adts->object_type << 3 | adts->frequency_index >> 1;
+    config[1] = (adts->frequency_index & 1) << 7;
+
+    ngx_mc_bits_init(&b, p, len, 0);
+
+    if (ngx_mc_bits(&b, 3) != NGX_MC_AAC_PCE) {
+        c = a->config + NGX_MC_FLV_HEADER;
+
+        if (a->config_len <= 2 || c[0] != config[0] || c[1] != config[1]) {
+            return 0;
+        }
+
+        ngx_memcpy(config, c, a->config_len);
+
+        return a->config_len;
+    }
+
+    from = b;
+    bits = 4 + 2 + 4 + 4 + 4 + 4 + 2 + 3 + 4;
+
+    ngx_mc_bits_skip(&b, 4 + 2 + 4);
+
+    elements = ngx_mc_bits(&b, 4);
+    elements += ngx_mc_bits(&b, 4);
+    elements += ngx_mc_bits(&b, 4);
+    lfe = ngx_mc_bits(&b, 2);
+    assoc = ngx_mc_bits(&b, 3);
+    coupling = ngx_mc_bits(&b, 4);
+
+    for (i = 0; i < 3; i++) {              /* mixdowns: mono, stereo, matrix */
+        bits++;
+
+        if (ngx_mc_bits(&b, 1)) {
+            n = (i == 2) ? 3 : 4;
+            ngx_mc_bits_skip(&b, n);
+            bits += n;
+        }
+    }
+
+    n = 5 * elements + 4 * lfe + 4 * assoc + 5 * coupling;
+
+    ngx_mc_bits_skip(&b, n);
+    bits += n;
+
+    if (b.error) {
+        return 0;
+    }
+
+    c = config + 2;
+
+    for (i = 0; i < bits; i += n) {
+        n = ngx_min(bits - i, 8);
+        *c++ = ngx_mc_bits(&from, n) << (8 - n);
+    }
+
+    *c++ = 0;                              /* comment_field_bytes */
+
+    return c - config;
+}
+
+
+/*
+ * Several blocks, each with a CRC behind it: ISO/IEC 14496-3, 1.A.2.2.  What
+ * precedes a block is overwritten by the header of its tag.
+ */
+
+static void
+ngx_mc_ts_audio_blocks(ngx_mc_ts_demux_t *dm, u_char *p,
+    ngx_mc_ts_audio_frame_t *af)
+{
+    size_t              end, at[NGX_MC_ADTS_BLOCKS + 1];
+    ngx_uint_t          i;
+    ngx_mc_ts_es_t     *es;
+    ngx_mc_ts_audio_t  *a;
+
+    es = &dm->es[NGX_MC_TS_AUDIO];
+    a = &dm->audio;
+
+    end = es->start + af->size;
+    af->samples = NGX_MC_TS_AAC_SAMPLES;
+
+    at[0] = af->header;
+
+    for (i = 1; i < af->blocks; i++) {
+        at[i] = af->header + (p[NGX_MC_ADTS_HEADER + 2 * i - 2] << 8
+                              | p[NGX_MC_ADTS_HEADER + 2 * i - 1]);
+    }
+
+    at[i] = af->size;
+
+    for (i = 0; i < af->blocks; i++) {
+
+        if (ngx_mc_ts_audio_time(dm, es->start, af->rate) == NGX_OK) {
+
+            if (at[i + 1] > af->size
+                || at[i + 1] <= at[i] + NGX_MC_ADTS_CRC)
+            {
+                dm->damaged++;
+
+            } else {
+                ngx_mc_ts_audio_out(dm, af, p + at[i],
+                                    at[i + 1] - at[i] - NGX_MC_ADTS_CRC, end);
+            }
+        }
+
+        a->samples += NGX_MC_TS_AAC_SAMPLES;
     }
 }
 

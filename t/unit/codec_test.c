@@ -784,6 +784,22 @@ test_slice(void)
     b = hex("0601013206014480");  /* recovery_frame_cnt 1, behind pic timing */
     ok(!(ngx_mc_h264_key(0, b.data, b.len) & NGX_MC_KEY_RECOVERY),
        "recovery after a while");
+    key = ngx_mc_h264_key(0, b.data, b.len);
+    ok(!ngx_mc_h264_is_key(key), "that alone");
+    free(b.data);
+
+    b = hex("419a477f252c29");
+    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+       "with a P slice: intra refresh begins");
+    free(b.data);
+
+    b = hex("060601");            /* cut off */
+    key = ngx_mc_h264_key(0, b.data, b.len);
+    free(b.data);
+
+    b = hex("419a477f252c29");
+    ok(!ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+       "a recovery point that is cut off");
     free(b.data);
 
     b = hex("060101320601c480");

@@ -248,6 +248,55 @@ adts(unsigned rate, unsigned channels, unsigned len)
 }
 
 
+/* an ADTS frame of n blocks of "len", with CRCs or without */
+
+static void
+adts_blocks(unsigned rate, unsigned channels, unsigned n, unsigned crc,
+    const u_char *block, unsigned len)
+{
+    unsigned  size, i;
+
+    size = 7 + n * (len + (crc ? 4 : 0));
+
+    es[es_len++] = 0xff;
+    es[es_len++] = crc ? 0xf0 : 0xf1;
+    es[es_len++] = 1 << 6 | rate << 2 | channels >> 2;
+    es[es_len++] = (channels & 3) << 6 | size >> 11;
+    es[es_len++] = size >> 3;
+    es[es_len++] = (size & 7) << 5 | 0x1f;
+    es[es_len++] = 0xfc | (n - 1);
+
+    for (i = 1; crc && i < n; i++) {
+        es[es_len++] = i * (len + 2) >> 8;
+        es[es_len++] = i * (len + 2);
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (crc && i == 0) {
+            es[es_len++] = 0xcc;
+            es[es_len++] = 0xcc;
+        }
+
+        memcpy(es + es_len, block, len);
+        es[es_len] += i;
+        es_len += len;
+
+        if (crc) {
+            es[es_len++] = 0xcc;
+            es[es_len++] = 0xcc;
+        }
+    }
+
+    if (crc && n == 1) {
+        es_len -= 2;                       /* of the header, and no more */
+        size -= 2;
+        es[es_len - len - 2 - 7 + 4] = size >> 3;
+        es[es_len - len - 2 - 7 + 5] = (size & 7) << 5 | 0x1f;
+    }
+}
+
+
 static void
 stream_packet(u_char *p)
 {
@@ -499,6 +548,97 @@ test_random(void)
     for (i = 0; i < 8; i++) {
         is_num(V(i)->f.key, i % 4 == 0, "picture %u", i);
     }
+}
+
+
+static void
+test_adts(void)
+{
+    unsigned       i, n;
+    uint64_t       damaged;
+    stream_es_t    one_es;
+    static u_char  block[40] = { 0x21 };
+
+    static u_char  pce[40];
+
+    start_with(-1, "");
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = 0x0f;
+    one_es.pid = AUDIO;
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, AUDIO, &one_es, 1);
+
+    for (i = 0; i < 4; i++) {
+        adts_blocks(3, 2, 3, 1, block, sizeof(block));
+        adts_blocks(3, 2, 1, 1, block, sizeof(block));
+        audio(i * 7680);
+    }
+
+    is_num(naudio(), 16, "three blocks, and one");
+    is_num(count(NGX_MC_FRAME_AUDIO, 1), 1, "one configuration");
+
+    for (i = n = 0; i < 16; i++) {
+        n += A(i)->f.dts - A(0)->f.dts == i * 1920
+             && A(i)->len == sizeof(block)
+             && A(i)->data[0] == 0x21 + (i % 4 == 3 ? 0 : i % 4);
+    }
+
+    is_num(n, 16, "times and bytes of blocks");
+
+    damaged = ngx_mc_ts_demux_damaged(dm);
+
+    adts_blocks(3, 2, 2, 0, block, sizeof(block));
+    adts_blocks(3, 2, 1, 0, block, sizeof(block));
+    audio(4 * 7680);
+    is_num(naudio(), 17, "blocks that cannot be told apart");
+    is_num(A(16)->f.dts - A(0)->f.dts, 18 * 1920, "the time of the next");
+    is_num(ngx_mc_ts_demux_damaged(dm) - damaged, 1, "and they are counted");
+
+    /* positions that are none */
+
+    adts_blocks(3, 2, 2, 1, block, sizeof(block));
+    es[7] = 0x7f;
+    adts_blocks(3, 2, 1, 0, block, sizeof(block));
+    audio(5 * 7680);
+    is_num(naudio(), 18, "a position out of the frame");
+
+    start_with(-1, "");
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, AUDIO, &one_es, 1);
+
+    /* 5.1: front one and a pair, back a pair, one LFE; LC of 48 kHz */
+
+    u(3, 5);
+    u(4, 0);
+    u(2, 1);
+    u(4, 3);
+    u(4, 2);
+    u(4, 0);
+    u(4, 1);
+    u(2, 1);
+    u(3, 0);
+    u(4, 0);
+    u(3, 0);
+    u(5, 0);
+    u(5, 0x10);
+    u(5, 0x11);
+    u(4, 0);
+    u(8, 0);
+    memcpy(pce, bits, nbits / 8);
+    nbits = 0;
+
+    adts_blocks(3, 0, 1, 0, block, sizeof(block));
+    adts_blocks(3, 0, 1, 0, pce, sizeof(pce));
+    adts_blocks(3, 0, 1, 0, block, sizeof(block));
+    audio(0);
+
+    is_num(naudio(), 2, "channels are told by an element");
+    is_num(count(NGX_MC_FRAME_AUDIO, 1), 1, "once");
+    is_num(A(0)->len, sizeof(pce), "which stays where it is");
+    is_num(ngx_mc_ts_demux_tracks(dm)[1].info.sample_rate, 48000, "rate");
+    is_num(ngx_mc_ts_demux_tracks(dm)[1].info.channels, 6, "channels");
+    is_num(seen[1].f.config, 1, "its configuration");
+    is_num(seen[1].len, 10, "of an element without a comment");
 }
 
 
@@ -1471,6 +1611,7 @@ main(void)
 {
     test_basic();
     test_random();
+    test_adts();
     test_units();
     test_fields();
     test_loss();

@@ -52,6 +52,20 @@ anew(ngx_uint_t type, int64_t ms)
 }
 
 
+static ngx_uint_t
+late(ngx_uint_t type, int64_t ms)
+{
+    ngx_mc_frame_t  frame;
+
+    ngx_memzero(&frame, sizeof(ngx_mc_frame_t));
+
+    frame.type = (uint8_t) type;
+    frame.dts = ms * 90;
+
+    return ngx_mc_rtmp_clock_late(&clock_, &frame);
+}
+
+
 static void
 start(int64_t ms)
 {
@@ -118,6 +132,32 @@ test_switch(void)
 
 
 static void
+test_late(void)
+{
+    start(1000);
+
+    ok(!late(AUDIO, 5000), "nothing is late before all");
+    (void) at(VIDEO, 5000);
+
+    ok(late(AUDIO, 4200), "audio from before the first picture");
+    ok(late(AUDIO, 4989), "up to half a frame");
+    ok(!late(AUDIO, 4992), "what begins with it");
+    ok(!late(VIDEO, 4200), "video never");
+
+    is_num(at(AUDIO, 5013), 13, "audio");
+    (void) at(VIDEO, 5800);
+    ok(!late(AUDIO, 5034), "audio may be behind");
+    is_num(at(AUDIO, 5034), 34, "audio behind");
+    ok(!late(AUDIO, 5032), "joined with an overlap");
+    ok(late(AUDIO, 5001), "back");
+    ok(!late(AUDIO, 5034 - 20000), "another stream");
+
+    clock_.jump = 1;
+    ok(!late(AUDIO, 4000), "another stream that was told of");
+}
+
+
+static void
 test_wrap(void)
 {
     int64_t     ms, step;
@@ -155,6 +195,7 @@ main(void)
 {
     test_begin();
     test_switch();
+    test_late();
     test_wrap();
 
     return shim_done();

@@ -41,11 +41,12 @@ our @EXPORT_OK = qw/ sample packets same_media feed record convert join_ts
 Encodes moving noise and tones, no two frames alike, and returns the name,
 whose suffix is the container: ts, flv, mp4.  C<seconds> (6), C<fps> (25),
 C<size> (640x360), C<rate> (800k), C<gop> in frames (25), C<bframes> (0),
-C<slices> (1), C<open_gop>, C<interlaced> (MBAFF), C<video>: h264, hevc, mpeg2
-or none.  C<audio>: aac, mp3, mp2, ac3, none, or a list of "codec:language";
+C<slices> (1), C<open_gop>, C<interlaced> (MBAFF), C<refresh> (H.264 with intra
+refresh, one IDR only), C<video>: h264, hevc, mpeg2 or none.  C<audio>: aac, mp3, mp2, ac3, none, or a list of "codec:language";
 C<hz> (48000), C<channels> (2).  C<programs>: that many of one video and one
 audio each, TS only.  C<change>: another size from the middle on, TS only.
-C<offset>, seconds added to all timestamps; C<args>, more of ffmpeg's output
+C<cut>, the part of a TS file that is cut off at its beginning; C<offset>,
+seconds added to all timestamps; C<args>, more of ffmpeg's output
 options.
 
 =head2 wrap_offset(seconds)
@@ -107,6 +108,7 @@ sub sample {
         my @x = ('scenecut=0', "slices=$o{slices}",
                  'open-gop=' . ($o{open_gop} ? 1 : 0));
         push @x, 'tff=1' if $o{interlaced};
+        push @x, 'intra-refresh=1' if $o{refresh};
         push @x, 'b-adapt=0' if $o{bframes};
         push @x, 'b-pyramid=1' if $o{bframes} > 2;
 
@@ -140,6 +142,14 @@ sub sample {
 
     _run($t, qw/ ffmpeg -v error -nostdin -y /, @in, @map, @out,
          '-t', $o{seconds}, @{ $o{args} || [] }, $name);
+
+    if ($o{cut}) {
+        my $ts = $t->read_file($name);
+
+        open my $out, '>', $t->dir . "/$name" or croak "$name: $!";
+        print $out substr $ts, 188 * int(length($ts) / 188 * $o{cut});
+        close $out;
+    }
 
     return $name;
 }

@@ -126,7 +126,7 @@ constant C<rate>, C<units>: of each PID, [DTS, PTS, frames, key], C<lead>: of
 each PID, least and most ms between the last byte and the DTS.
 
 Judged are continuity counters, CRC, PES lengths, delimiters and parameter sets,
-DTS against PCR, DTS that go back, PSI at most 100 ms apart, PCRs at most
+DTS against PCR, DTS that go back, PSI at most 150 ms apart, PCRs at most
 C<pcr> ms apart (40) and, with C<rate>, to 500 ns.  C<flv>, the path of what
 was published: all its frames are there with their bytes, at their times but
 for a constant.  C<media>: a list of times, 27 MHz, of the datagrams.
@@ -250,7 +250,7 @@ sub check {
         my $most = max(0, map { $at[$_] - $at[$_ - 1] } 1 .. $#at);
 
         $r{psi} = max($r{psi} || 0, $most);
-        $wrong->('%.1f ms without PID %x', $most, $pid) if $most > 100.5;
+        $wrong->('%.1f ms without PID %x', $most, $pid) if $most > 150;
         $wrong->('no PID %x', $pid) unless @at;
     }
 
@@ -592,18 +592,19 @@ sub jitter {
 }
 
 
-=head2 peak(captured, us)
+=head2 peak(captured, us, [share])
 
-Most bits a second in a window of so many us, and in all.
+Bits a second in windows of so many us before each datagram: the most, or what
+that share of them are below; and in all.
 
 =cut
 
 sub peak {
-    my ($captured, $window) = @_;
+    my ($captured, $window, $share) = @_;
 
     return (0, 0) unless @$captured;
 
-    my ($most, $bytes, $all, $first) = (0, 0, 0, 0);
+    my ($bytes, $all, $first, @windows) = (0, 0, 0);
 
     for my $d (@$captured) {
         $bytes += length $d->[1];
@@ -612,12 +613,14 @@ sub peak {
         $bytes -= length $captured->[$first++][1]
             while $captured->[$first][0] <= $d->[0] - $window;
 
-        $most = max($most, $bytes);
+        push @windows, $bytes;
     }
+
+    @windows = sort { $a <=> $b } @windows;
 
     my $time = $captured->[-1][0] - $captured->[0][0];
 
-    return ($most * 8e6 / $window,
+    return ($windows[$#windows * (defined $share ? $share : 1)] * 8e6 / $window,
             $time && ($all - length $captured->[-1][1]) * 8e6 / $time);
 }
 
