@@ -512,12 +512,15 @@ ngx_mc_rtmp_link_report(ngx_mc_rtmp_link_t *link, ngx_uint_t what,
 
 void
 ngx_mc_rtmp_link_peer_up(ngx_mc_rtmp_link_t *link, uint64_t id,
-    ngx_str_t *address)
+    ngx_str_t *address, uint64_t bytes, uint64_t messages, uint64_t dropped)
 {
     ngx_mc_rtmp_msg_peer_t  peer;
 
     ngx_memzero(&peer, sizeof(ngx_mc_rtmp_msg_peer_t));
     peer.id = id;
+    peer.bytes = bytes;
+    peer.messages = messages;
+    peer.dropped = dropped;
     ngx_cpystrn(peer.text, address->data,
                 ngx_min(address->len + 1, sizeof(peer.text)));
 
@@ -1534,7 +1537,9 @@ ngx_mc_rtmp_link_peer_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
     switch (type) {
 
     case NGX_MC_RTMP_MSG_PEER_UP:
-        ngx_mc_rtmp_output_peer_up(link->ep, link, peer->id, peer->text);
+        ngx_mc_rtmp_output_peer_up(link->ep, link, peer->id, peer->text,
+                                   peer->bytes, peer->messages,
+                                   peer->dropped);
         break;
 
     case NGX_MC_RTMP_MSG_PEER_STAT:
