@@ -468,6 +468,12 @@ ngx_mc_rtmp_link_chunk_size(ngx_mc_rtmp_link_t *link, ngx_uint_t size)
         return;
     }
 
+    /* a publisher may tell a new size before each message */
+
+    if (link->queued > NGX_MC_RTMP_LINK_QUEUE) {
+        return;
+    }
+
     ngx_memzero(&msg, sizeof(ngx_mc_rtmp_msg_text_t));
     msg.code = size;
 
@@ -569,6 +575,18 @@ ngx_mc_rtmp_link_put_peer(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
     if (link->other) {
         if (link->other->ep && !link->other->detach) {
             (void) ngx_mc_rtmp_link_peer_message(link->other, type, peer);
+        }
+
+        return;
+    }
+
+    /* an owner that does not read: totals will come again, and players will
+       once there is another link */
+
+    if (link->queued > NGX_MC_RTMP_LINK_QUEUE) {
+
+        if (type != NGX_MC_RTMP_MSG_PEER_STAT) {
+            ngx_mc_rtmp_link_break(link);
         }
 
         return;
