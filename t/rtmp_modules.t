@@ -46,6 +46,21 @@ sub respawn {
     }, 10, 'another worker');
 }
 
+# a reload that is expected to do
+
+sub renewed {
+    my ($text) = @_;
+
+    my ($old) = $t->worker_pids;
+
+    hup($text, qr/start worker process/);
+
+    $t->wait_for(sub {
+        my @new = $t->worker_pids('all');
+        return @new == 1 && $new[0] != $old;
+    }, 10, 'workers of it alone');
+}
+
 sub refused {
     my ($what) = @_;
 
@@ -92,12 +107,18 @@ refused('after another order of modules');
 (my $alone = $without) =~ s/\Q$rtmp\E/$rtmp$mc_rtmp/;
 hup($alone, qr/ngx_mc_module.so" must be loaded before/);
 
-# none of them, in a configuration that is parsed in vain
+# parsed in vain: inside of rtmp{}, and after it
 
 $t->allow(qr/unknown directive "nonsense"/);
-hup("$without\nnonsense;\n", qr/unknown directive "nonsense"/);
+
+(my $inside = $with) =~ s/application plain/nonsense; application plain/;
+hup($inside, qr/unknown directive "nonsense"/);
 respawn();
-refused('after a reload without modules that failed');
+refused('after a reload that failed in rtmp{}');
+
+hup("$with\nnonsense;\n", qr/unknown directive "nonsense"/);
+respawn();
+refused('after a reload that failed');
 
 my $p = publish($t, 'rtmp://127.0.0.1:%%rtmp%%/live/a?key=open-sesame',
                 'in.flv');
@@ -106,8 +127,7 @@ is($p->wait(20), 0, 'and the right one is not');
 
 # none of them, in one that is used
 
-hup($without, qr/start worker process/);
-$t->wait_for(sub { my @n = $t->worker_pids; @n == 1 }, 10, 'one worker');
+renewed($without);
 plain('without modules');
 
 # all of them, in vain: what was loaded is unloaded
@@ -118,7 +138,7 @@ plain('after a reload with modules that failed');
 
 # and there again
 
-hup($with, qr/start worker process/);
+renewed($with);
 $t->wait_for(sub { $t->source('a') }, 10, 'the flow');
 refused('with modules again');
 

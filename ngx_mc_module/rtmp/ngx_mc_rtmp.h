@@ -112,9 +112,11 @@ void ngx_mc_rtmp_link_report(ngx_mc_rtmp_link_t *link, ngx_uint_t what,
 /* publisher to flow: the chunk size of the session */
 void ngx_mc_rtmp_link_chunk_size(ngx_mc_rtmp_link_t *link, ngx_uint_t size);
 
-/* players to flow: "id" is unique in this process.  Stats once a second */
+/* players to flow: "id" is unique in this process.  Stats once a second, totals
+   of the player; of one that had an owner before, what that was told is given
+   first, and not counted again */
 void ngx_mc_rtmp_link_peer_up(ngx_mc_rtmp_link_t *link, uint64_t id,
-    ngx_str_t *address);
+    ngx_str_t *address, uint64_t bytes, uint64_t messages, uint64_t dropped);
 void ngx_mc_rtmp_link_peer_stat(ngx_mc_rtmp_link_t *link, uint64_t id,
     uint64_t bytes, uint64_t messages, uint64_t dropped);
 void ngx_mc_rtmp_link_peer_down(ngx_mc_rtmp_link_t *link, uint64_t id,
@@ -169,7 +171,8 @@ void ngx_mc_rtmp_source_detach(ngx_mc_endpoint_t *ep,
 ngx_int_t ngx_mc_rtmp_output_attach(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_link_t *link);
 void ngx_mc_rtmp_output_peer_up(ngx_mc_endpoint_t *ep,
-    ngx_mc_rtmp_link_t *link, uint64_t id, u_char *address);
+    ngx_mc_rtmp_link_t *link, uint64_t id, u_char *address, uint64_t bytes,
+    uint64_t messages, uint64_t dropped);
 void ngx_mc_rtmp_output_peer_stat(ngx_mc_endpoint_t *ep,
     ngx_mc_rtmp_link_t *link, uint64_t id, uint64_t bytes, uint64_t messages,
     uint64_t dropped);

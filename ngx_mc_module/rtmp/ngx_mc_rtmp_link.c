@@ -468,6 +468,12 @@ ngx_mc_rtmp_link_chunk_size(ngx_mc_rtmp_link_t *link, ngx_uint_t size)
         return;
     }
 
+    /* a publisher may tell a new size before each message */
+
+    if (link->queued > NGX_MC_RTMP_LINK_QUEUE) {
+        return;
+    }
+
     ngx_memzero(&msg, sizeof(ngx_mc_rtmp_msg_text_t));
     msg.code = size;
 
@@ -512,12 +518,15 @@ ngx_mc_rtmp_link_report(ngx_mc_rtmp_link_t *link, ngx_uint_t what,
 
 void
 ngx_mc_rtmp_link_peer_up(ngx_mc_rtmp_link_t *link, uint64_t id,
-    ngx_str_t *address)
+    ngx_str_t *address, uint64_t bytes, uint64_t messages, uint64_t dropped)
 {
     ngx_mc_rtmp_msg_peer_t  peer;
 
     ngx_memzero(&peer, sizeof(ngx_mc_rtmp_msg_peer_t));
     peer.id = id;
+    peer.bytes = bytes;
+    peer.messages = messages;
+    peer.dropped = dropped;
     ngx_cpystrn(peer.text, address->data,
                 ngx_min(address->len + 1, sizeof(peer.text)));
 
@@ -566,6 +575,18 @@ ngx_mc_rtmp_link_put_peer(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
     if (link->other) {
         if (link->other->ep && !link->other->detach) {
             (void) ngx_mc_rtmp_link_peer_message(link->other, type, peer);
+        }
+
+        return;
+    }
+
+    /* an owner that does not read: totals will come again, and players will
+       once there is another link */
+
+    if (link->queued > NGX_MC_RTMP_LINK_QUEUE) {
+
+        if (type != NGX_MC_RTMP_MSG_PEER_STAT) {
+            ngx_mc_rtmp_link_break(link);
         }
 
         return;
@@ -1534,7 +1555,9 @@ ngx_mc_rtmp_link_peer_message(ngx_mc_rtmp_link_t *link, ngx_uint_t type,
     switch (type) {
 
     case NGX_MC_RTMP_MSG_PEER_UP:
-        ngx_mc_rtmp_output_peer_up(link->ep, link, peer->id, peer->text);
+        ngx_mc_rtmp_output_peer_up(link->ep, link, peer->id, peer->text,
+                                   peer->bytes, peer->messages,
+                                   peer->dropped);
         break;
 
     case NGX_MC_RTMP_MSG_PEER_STAT:

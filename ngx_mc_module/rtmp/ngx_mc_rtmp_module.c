@@ -33,6 +33,7 @@ typedef struct {
 
 
 static void *ngx_mc_rtmp_create_conf(ngx_cycle_t *cycle);
+static void ngx_mc_rtmp_roll_back(void *data);
 static char *ngx_mc_rtmp_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_mc_rtmp_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_mc_rtmp_init_process(ngx_cycle_t *cycle);
@@ -51,7 +52,6 @@ static void ngx_mc_rtmp_update(ngx_mc_endpoint_t *ep,
 static ngx_int_t ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf);
 static void ngx_mc_rtmp_chains_get(ngx_mc_rtmp_chains_t *chains);
 static void ngx_mc_rtmp_chains_set(ngx_mc_rtmp_chains_t *chains);
-static void ngx_mc_rtmp_unhook(void *data);
 static ngx_int_t ngx_mc_rtmp_publish_name(ngx_rtmp_session_t *s,
     ngx_rtmp_header_t *h, ngx_chain_t *in);
 static ngx_int_t ngx_mc_rtmp_publish(ngx_rtmp_session_t *s,
@@ -133,15 +133,14 @@ ngx_module_t  ngx_mc_rtmp_hooks_module = {
 };
 
 
-static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_next;
-static ngx_cycle_t           *ngx_mc_rtmp_hooked;   /* the last, maybe failed */
+static ngx_mc_rtmp_chains_t  ngx_mc_rtmp_next;
 
 /* of the configuration that is in use: what workers begin with */
 
-static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_used;
-static ngx_mc_rtmp_chains_t   ngx_mc_rtmp_used_next;
+static ngx_mc_rtmp_chains_t  ngx_mc_rtmp_used;
+static ngx_mc_rtmp_chains_t  ngx_mc_rtmp_used_next;
 
-static ngx_queue_t            ngx_mc_rtmp_opened = {
+static ngx_queue_t           ngx_mc_rtmp_opened = {
     &ngx_mc_rtmp_opened, &ngx_mc_rtmp_opened
 };
 
@@ -149,12 +148,57 @@ static ngx_queue_t            ngx_mc_rtmp_opened = {
 static void *
 ngx_mc_rtmp_create_conf(ngx_cycle_t *cycle)
 {
+    ngx_pool_cleanup_t  *cln;
+
     if (ngx_mc_type_add(cycle, &ngx_mc_rtmp_type) != NGX_OK) {
         return NULL;
     }
 
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_mc_rtmp_roll_back;
+    cln->data = cycle;
+
     /* anything but NULL: there is nothing to configure */
     return cycle;
+}
+
+
+/*
+ * A configuration goes, which may have failed: then what it has left in the
+ * variables of nginx-rtmp is memory that is freed now, and functions of this
+ * .so, which may be unloaded, too.  Workers that are forked from here on use
+ * them.
+ */
+
+static void
+ngx_mc_rtmp_roll_back(void *data)
+{
+    ngx_rtmp_conf_ctx_t  *ctx;
+
+    if (data == ngx_cycle) {
+        /* another takes its place, or the process ends */
+        return;
+    }
+
+    ctx = ngx_cycle->conf_ctx ? ngx_mc_rtmp_conf((ngx_cycle_t *) ngx_cycle)
+                              : NULL;
+
+    if (ctx) {
+        ngx_rtmp_core_main_conf =
+                               ctx->main_conf[ngx_rtmp_core_module.ctx_index];
+    }
+
+    if (ngx_mc_rtmp_used.publish) {
+        ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_used);
+        ngx_mc_rtmp_next = ngx_mc_rtmp_used_next;
+
+    } else if (ngx_rtmp_publish == ngx_mc_rtmp_publish) {
+        ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_next);
+    }
 }
 
 
@@ -184,8 +228,8 @@ ngx_mc_rtmp_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    /* a reload that failed may have left chains without us: whoever publishes
-       would not be asked for a key */
+    /* one that failed and did not load this module had no roll back: whoever
+       publishes would not be asked for a key */
 
     ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_used);
     ngx_mc_rtmp_next = ngx_mc_rtmp_used_next;
@@ -489,7 +533,6 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 {
     ngx_uint_t                  i;
     ngx_rtmp_handler_pt        *h;
-    ngx_pool_cleanup_t         *cln;
     ngx_rtmp_amf_handler_t     *ch, first;
     ngx_rtmp_core_main_conf_t  *cmcf;
 
@@ -544,16 +587,6 @@ ngx_mc_rtmp_postconfiguration(ngx_conf_t *cf)
 
     ch[0] = first;
 
-    cln = ngx_pool_cleanup_add(cf->cycle->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_mc_rtmp_unhook;
-    cln->data = cf->cycle;
-
-    ngx_mc_rtmp_hooked = cf->cycle;
-
     ngx_mc_rtmp_chains_get(&ngx_mc_rtmp_next);
     ngx_mc_rtmp_chains_set(&hooks);
 
@@ -576,24 +609,6 @@ ngx_mc_rtmp_chains_set(ngx_mc_rtmp_chains_t *chains)
     ngx_rtmp_publish = chains->publish;
     ngx_rtmp_play = chains->play;
     ngx_rtmp_close_stream = chains->close_stream;
-}
-
-
-/*
- * A configuration goes.  If it was the last to be parsed, and has failed, this
- * .so may be unloaded with it: whoever is forked next must not call into it.
- */
-
-static void
-ngx_mc_rtmp_unhook(void *data)
-{
-    if (ngx_mc_rtmp_hooked == data
-        && ngx_rtmp_publish == ngx_mc_rtmp_publish
-        && ngx_rtmp_play == ngx_mc_rtmp_play
-        && ngx_rtmp_close_stream == ngx_mc_rtmp_close_stream)
-    {
-        ngx_mc_rtmp_chains_set(&ngx_mc_rtmp_next);
-    }
 }
 
 

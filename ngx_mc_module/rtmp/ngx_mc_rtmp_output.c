@@ -346,7 +346,8 @@ ngx_mc_rtmp_output_unlink(ngx_mc_endpoint_t *ep,
 
 void
 ngx_mc_rtmp_output_peer_up(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
-    uint64_t id, u_char *address)
+    uint64_t id, u_char *address, uint64_t bytes, uint64_t messages,
+    uint64_t dropped)
 {
     ngx_mc_rtmp_peer_t         *peer;
     ngx_mc_rtmp_output_link_t  *ol;
@@ -374,6 +375,14 @@ ngx_mc_rtmp_output_peer_up(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
     }
 
     peer->id = id;
+    peer->bytes = bytes;
+    peer->bytes_seen = bytes;
+    peer->messages = messages;
+    peer->dropped = dropped;
+
+    peer->stat->bytes = bytes;
+    peer->stat->packets = messages;
+    peer->stat->dropped_packets = dropped;
     peer->stat->connected_at = ngx_mc_epoch_ms();
     ngx_cpystrn(peer->stat->address, address, NGX_MC_ADDR_LEN);
 
@@ -400,8 +409,7 @@ ngx_mc_rtmp_output_peer_stat(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
 
     st = ep->stat;
 
-    /* totals of the player, who may have had another owner before; one that
-       began anew has less */
+    /* totals of the player; one that began anew has less */
 
     if (bytes > peer->bytes) {
         st->bytes += bytes - peer->bytes;

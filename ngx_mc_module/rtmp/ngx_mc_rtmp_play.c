@@ -291,7 +291,9 @@ ngx_mc_rtmp_player_gone(void *data)
 void
 ngx_mc_rtmp_player_tell(ngx_mc_rtmp_player_t *pl)
 {
-    ngx_mc_rtmp_link_peer_up(pl->virtual->link, pl->id, &pl->address);
+    ngx_mc_rtmp_link_peer_up(pl->virtual->link, pl->id, &pl->address,
+                             pl->told_bytes, pl->told_messages,
+                             pl->told_dropped);
     pl->told = 1;
 }
 
@@ -317,6 +319,10 @@ ngx_mc_rtmp_player_stat(ngx_mc_rtmp_player_t *pl)
     if (v->link && pl->told) {
         ngx_mc_rtmp_link_peer_stat(v->link, pl->id, pl->bytes, messages,
                                    dropped);
+
+        pl->told_bytes = pl->bytes;
+        pl->told_messages = messages;
+        pl->told_dropped = dropped;
     }
 }
 

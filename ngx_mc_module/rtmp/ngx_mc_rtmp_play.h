@@ -80,6 +80,10 @@ typedef struct {
     uint32_t                   out_bytes;      /* of the session, as seen */
     uint64_t                   first;          /* frame that it began with */
 
+    uint64_t                   told_bytes;     /* the owner, or one before */
+    uint64_t                   told_messages;
+    uint64_t                   told_dropped;
+
     unsigned                   started:1;
     unsigned                   told:1;         /* the owner knows of it */
 } ngx_mc_rtmp_player_t;

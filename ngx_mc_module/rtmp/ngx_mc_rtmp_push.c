@@ -225,6 +225,16 @@ ngx_mc_rtmp_push_message(ngx_mc_rtmp_client_t *cl, ngx_mc_frame_t *frame,
         return NGX_ERROR;
     }
 
+    /* whatever it is: sound and configurations may be as large as pictures */
+
+    (void) ngx_mc_rtmp_queue_length(cl->conn);
+
+    if (cl->conn->queued
+        && cl->conn->queued + frame->len > 2 * NGX_MC_RTMP_QUEUE_BYTES)
+    {
+        return NGX_ERROR;
+    }
+
     csid = NGX_MC_RTMP_CSID_DATA;
 
     if (frame->type == NGX_MC_FRAME_VIDEO) {

@@ -459,11 +459,14 @@ ngx_mc_rtmp_virtual_opened(void *data)
 static void
 ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
 {
+    ngx_uint_t              opened;
     ngx_queue_t            *q;
     ngx_mc_rtmp_player_t   *pl;
     ngx_mc_rtmp_virtual_t  *v;
 
     v = data;
+
+    opened = v->opened;
 
     v->link = NULL;
     v->opened = 0;
@@ -477,8 +480,10 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
         pl->told = 0;
     }
 
+    /* an owner that does not want it, or not yet, is not asked all the time */
+
     if (!v->retry.timer_set) {
-        ngx_add_timer(&v->retry, 1);
+        ngx_add_timer(&v->retry, opened ? 1 : NGX_MC_RTMP_RETRY);
     }
 }
 

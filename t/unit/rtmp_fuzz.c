@@ -157,7 +157,8 @@ ngx_mc_rtmp_output_attach(ngx_mc_endpoint_t *e, ngx_mc_rtmp_link_t *link)
 
 void
 ngx_mc_rtmp_output_peer_up(ngx_mc_endpoint_t *e, ngx_mc_rtmp_link_t *link,
-    uint64_t id, u_char *address)
+    uint64_t id, u_char *address, uint64_t bytes, uint64_t messages,
+    uint64_t dropped)
 {
     look(address, strlen((char *) address));
 }
