@@ -87,7 +87,9 @@ static void ngx_mc_lane_describe(ngx_mc_lane_t *lane, ngx_mc_frame_t *frame);
 static void ngx_mc_lane_measure(ngx_mc_lane_t *lane, ngx_mc_frame_t *frame);
 static ngx_uint_t ngx_mc_lane_join(ngx_mc_lane_t *lane, ngx_mc_endpoint_t *ep,
     ngx_mc_frame_t *frame);
-static void ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now);
+static ngx_uint_t ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now,
+    ngx_mc_track_stat_t *tracks);
+static const char *ngx_mc_lane_look(ngx_mc_lane_t *lane);
 static ngx_uint_t ngx_mc_lane_tracks(ngx_mc_lane_t *lane, int64_t elapsed,
     ngx_mc_track_stat_t *tracks);
 static void ngx_mc_lane_track(ngx_mc_lane_track_t *track, int64_t elapsed,
@@ -657,68 +659,86 @@ ngx_mc_flow_headers(ngx_mc_endpoint_t *output)
 void
 ngx_mc_remux_second(ngx_mc_pipeline_t *pl)
 {
-    int64_t         now;
-    ngx_mc_lane_t  *lane;
+    int64_t               now;
+    ngx_uint_t            i, k, n, all;
+    ngx_mc_lane_t        *lane;
+    ngx_mc_track_stat_t   tracks[2], source[NGX_MC_TRACKS];
 
-    now = ngx_mc_now();
-
-    for (lane = pl->lanes; lane; lane = lane->next) {
-        ngx_mc_lane_second(lane, now);
+    if (pl->lanes == NULL) {
+        return;
     }
 
-    if (pl->mux) {
-        ngx_mc_mux_second(pl->mux);
+    now = ngx_mc_now();
+    all = 0;
+
+    for (lane = pl->lanes; lane; lane = lane->next) {
+
+        n = ngx_mc_lane_second(lane, now, tracks);
+
+        /* lanes may have tracks in common */
+
+        for (i = 0; i < n; i++) {
+
+            for (k = 0; k < all; k++) {
+                if (source[k].pid == tracks[i].pid
+                    && source[k].info.type == tracks[i].info.type)
+                {
+                    break;
+                }
+            }
+
+            if (k == all && all < NGX_MC_TRACKS) {
+                source[all++] = tracks[i];
+            }
+        }
+    }
+
+    if (pl->source) {
+        ngx_mc_remux_show(pl->source, source, all);
+    }
+
+    if (pl->mux == NULL) {
+        return;
+    }
+
+    ngx_mc_mux_second(pl->mux);
+
+    /* the source has frames, so there is one lane */
+
+    for (i = 0; i < all; i++) {
+        source[i].pid = (source[i].info.type == NGX_MC_TRACK_VIDEO)
+                        ? NGX_MC_LANE_VIDEO_PID : NGX_MC_LANE_AUDIO_PID;
+    }
+
+    for (i = 0; i < pl->noutputs; i++) {
+        ngx_mc_remux_show(pl->outputs[i], source, all);
     }
 }
 
 
-static void
-ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now)
+/* returns the number of its tracks, two at most */
+
+static ngx_uint_t
+ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now,
+    ngx_mc_track_stat_t *tracks)
 {
-    int64_t                    elapsed;
-    const char                *problem;
-    ngx_uint_t                 i, n;
-    ngx_mc_pipeline_t         *pl;
-    ngx_mc_endpoint_t         *ep;
-    ngx_mc_track_stat_t        tracks[2];
-    ngx_mc_ts_demux_track_t   *dt;
+    int64_t             elapsed;
+    const char         *problem;
+    ngx_uint_t          i, n;
+    ngx_mc_pipeline_t  *pl;
+    ngx_mc_endpoint_t  *ep;
 
     pl = lane->pipeline;
-    problem = NULL;
 
-    if (lane->demux) {
-
-        if (lane->packets == 0) {
-            ngx_mc_ts_demux_flush(lane->demux);
-        }
-
-        dt = ngx_mc_ts_demux_tracks(lane->demux);
-
-        lane->video.info = dt[0].info;
-        lane->video.pid = dt[0].pid;
-        lane->audio.info = dt[1].info;
-        lane->audio.pid = dt[1].pid;
-
-        if (dt[0].pid == 0) {
-            lane->video.info.type = NGX_MC_TRACK_OTHER;
-        }
-
-        if (dt[1].pid == 0) {
-            lane->audio.info.type = NGX_MC_TRACK_OTHER;
-        }
-
-        if (lane->packets) {
-            problem = ngx_mc_ts_demux_problem(lane->demux);
-        }
-    }
+    problem = lane->demux ? ngx_mc_lane_look(lane) : NULL;
 
     elapsed = lane->measured ? now - lane->measured : 0;
     lane->measured = now;
 
     n = ngx_mc_lane_tracks(lane, elapsed, tracks);
 
-    if (pl->source) {
-        ngx_mc_remux_show(pl->source, tracks, n);
+    if (pl->source == NULL || !pl->source->connected) {
+        n = 0;
     }
 
     /* a second for PAT, PMT and the first frames */
@@ -733,35 +753,51 @@ ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now)
             continue;
         }
 
-        if (lane->demux == NULL) {
-            ngx_mc_remux_show(ep, tracks, n);
+        ngx_mc_remux_show(ep, tracks, n);
 
-        } else {
-            ngx_mc_remux_show(ep, tracks, n);
+        if (lane->silent > 1
+            && (ep->connected || ep->stat->state == NGX_MC_STATE_WAITING))
+        {
+            ep->unplayable = 1;
+            ngx_mc_endpoint_error(ep, "nothing playable: %s", problem);
 
-            if (lane->silent > 1 && (ep->connected || ep->opened)) {
-                ep->unplayable = 1;
-                ngx_mc_endpoint_error(ep, "nothing playable: %s", problem);
-
-            } else if (ep->unplayable) {
-                ep->unplayable = 0;
-                ngx_mc_endpoint_error(ep, "");
-            }
+        } else if (ep->unplayable && lane->silent == 0) {
+            ep->unplayable = 0;
+            ngx_mc_endpoint_error(ep, "");
         }
     }
 
-    if (lane->demux || pl->mux == NULL) {
-        return;
+    return n;
+}
+
+
+/* what the demultiplexer has found; what keeps it from finding anything */
+
+static const char *
+ngx_mc_lane_look(ngx_mc_lane_t *lane)
+{
+    ngx_mc_ts_demux_track_t  *dt;
+
+    if (lane->packets == 0) {
+        ngx_mc_ts_demux_flush(lane->demux);
     }
 
-    for (i = 0; i < n; i++) {
-        tracks[i].pid = (tracks[i].info.type == NGX_MC_TRACK_VIDEO)
-                        ? NGX_MC_LANE_VIDEO_PID : NGX_MC_LANE_AUDIO_PID;
+    dt = ngx_mc_ts_demux_tracks(lane->demux);
+
+    lane->video.info = dt[0].info;
+    lane->video.pid = dt[0].pid;
+    lane->audio.info = dt[1].info;
+    lane->audio.pid = dt[1].pid;
+
+    if (dt[0].pid == 0) {
+        lane->video.info.type = NGX_MC_TRACK_OTHER;
     }
 
-    for (i = 0; i < pl->noutputs; i++) {
-        ngx_mc_remux_show(pl->outputs[i], tracks, n);
+    if (dt[1].pid == 0) {
+        lane->audio.info.type = NGX_MC_TRACK_OTHER;
     }
+
+    return lane->packets ? ngx_mc_ts_demux_problem(lane->demux) : NULL;
 }
 
 
