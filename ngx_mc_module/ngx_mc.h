@@ -62,8 +62,8 @@ typedef struct {
     /* frees what open() took, in any state, an orderly close for peers */
     void                (*close)(ngx_mc_endpoint_t *ep);
 
-    /* outputs of the packet lane: n packets; who keeps one makes a copy of *pkt and holds
-       that; raises ep->stat counters */
+    /* outputs of the packet lane: n packets; who keeps one makes a copy of
+       *pkt and holds that; raises ep->stat counters */
     void                (*send)(ngx_mc_endpoint_t *ep,
                                 ngx_mc_packet_t *pkts, ngx_uint_t n);
 
