@@ -760,24 +760,24 @@ test_slice(void)
 
     b = hex("6588840067cc");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(ngx_mc_h264_is_key(key), "IDR");
+    ok(ngx_mc_video_is_key(key), "IDR");
     free(b.data);
 
     b = hex("060601c480");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(!ngx_mc_h264_is_key(key), "a recovery point alone");
+    ok(!ngx_mc_video_is_key(key), "a recovery point alone");
     free(b.data);
 
     b = hex("4188895821ffcb");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "with an I slice");
-    ok(!ngx_mc_h264_is_key(ngx_mc_h264_key(0, b.data, b.len)),
+    ok(!ngx_mc_video_is_key(ngx_mc_h264_key(0, b.data, b.len)),
        "not without it");
     key = ngx_mc_h264_key(key, b.data, b.len);
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "a P field behind");
     free(b.data);
 
@@ -785,11 +785,11 @@ test_slice(void)
     ok(!(ngx_mc_h264_key(0, b.data, b.len) & NGX_MC_KEY_RECOVERY),
        "recovery after a while");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(!ngx_mc_h264_is_key(key), "that alone");
+    ok(!ngx_mc_video_is_key(key), "that alone");
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "with a P slice: intra refresh begins");
     free(b.data);
 
@@ -798,7 +798,7 @@ test_slice(void)
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(!ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(!ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "a recovery point that is cut off");
     free(b.data);
 
