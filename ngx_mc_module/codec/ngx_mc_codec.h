@@ -213,9 +213,9 @@ u_char *ngx_mc_nal_start(u_char *p, u_char *last);
 /*
  * Whether decoding can start at an access unit: H.264: IDR, or a recovery
  * point: with recovery_frame_cnt 0 if the first slice is I, with more always,
- * for streams with intra refresh have nothing else.  "key" begins as
- * 0, each NAL unit, in order, gives the next value, ngx_mc_h264_is_key() may
- * be asked after any of them.
+ * for streams with intra refresh have nothing else.  HEVC: IRAP, or a recovery
+ * point, likewise.  "key" begins as 0, each NAL unit, in order, gives the next
+ * value, ngx_mc_video_is_key() may be asked after any of them.
  */
 #define NGX_MC_KEY_IDR       1
 #define NGX_MC_KEY_RECOVERY  2
@@ -224,8 +224,9 @@ u_char *ngx_mc_nal_start(u_char *p, u_char *last);
 #define NGX_MC_KEY_GRADUAL   16
 
 ngx_uint_t ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len);
+ngx_uint_t ngx_mc_hevc_key(ngx_uint_t key, u_char *nal, size_t len);
 
-#define ngx_mc_h264_is_key(key)                                               \
+#define ngx_mc_video_is_key(key)                                              \
     (((key) & NGX_MC_KEY_IDR)                                                 \
      || ((key) & (NGX_MC_KEY_RECOVERY|NGX_MC_KEY_INTRA))                      \
         == (NGX_MC_KEY_RECOVERY|NGX_MC_KEY_INTRA))

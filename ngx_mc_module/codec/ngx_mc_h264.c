@@ -392,43 +392,18 @@ ngx_mc_h264_key(ngx_uint_t key, u_char *nal, size_t len)
 static ngx_uint_t
 ngx_mc_h264_recovery(u_char *nal, size_t len)
 {
-    uint32_t       byte, type, size;
+    uint32_t       now;
     ngx_mc_bits_t  b;
 
     ngx_mc_bits_init(&b, nal + 1, len - 1, 1);
 
-    for ( ;; ) {
-        type = 0;
-        size = 0;
-
-        do {
-            byte = ngx_mc_bits(&b, 8);
-            type += byte;
-        } while (byte == 0xff);
-
-        do {
-            byte = ngx_mc_bits(&b, 8);
-            size += byte;
-        } while (byte == 0xff);
-
-        if (b.error) {
-            return 0;
-        }
-
-        if (type == H264SEI_RECOVERY_POINT) {
-
-            /* 1: ue(v) of 0 */
-
-            size = ngx_mc_bits(&b, 1);
-
-            return b.error ? 0 : size ? NGX_MC_KEY_RECOVERY
-                                      : NGX_MC_KEY_GRADUAL;
-        }
-
-        if (size > (size_t) (b.last - b.pos)) {
-            return 0;
-        }
-
-        ngx_mc_bits_skip(&b, size * 8);
+    if (ngx_mc_video_sei(&b, H264SEI_RECOVERY_POINT) != NGX_OK) {
+        return 0;
     }
+
+    /* 1: ue(v) of 0 */
+
+    now = ngx_mc_bits(&b, 1);
+
+    return b.error ? 0 : now ? NGX_MC_KEY_RECOVERY : NGX_MC_KEY_GRADUAL;
 }

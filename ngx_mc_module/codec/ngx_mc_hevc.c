@@ -39,7 +39,7 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
 {
     uint32_t             left, right, top, bottom;
     uint64_t             width, height, dx, dy;
-    ngx_uint_t           i, n, separate, log2_max_poc_lsb;
+    ngx_uint_t           i, n;
     ngx_mc_bits_t        b;
     ngx_mc_hevc_sps_t    s;
     ngx_mc_track_info_t  t;
@@ -76,13 +76,12 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
 
     ngx_mc_hevc_sub_layers(&b, s.sub_layers);
 
-    (void) ngx_mc_bits_ue(&b, H265SPS_ID_MAX - 1);
+    s.id = ngx_mc_bits_ue(&b, H265SPS_ID_MAX - 1);
 
     s.chroma_format = ngx_mc_bits_ue(&b, H265SPS_CHROMA_444);
-    separate = 0;
 
     if (s.chroma_format == H265SPS_CHROMA_444) {
-        separate = ngx_mc_bits(&b, 1);
+        s.separate_colour_plane = ngx_mc_bits(&b, 1);
     }
 
     width = ngx_mc_bits_ue(&b, NGX_MC_VIDEO_MAX);
@@ -98,7 +97,7 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
         dx = left + right;
         dy = top + bottom;
 
-        if (!separate) {                   /* table 6-1 */
+        if (!s.separate_colour_plane) {    /* table 6-1 */
 
             if (s.chroma_format == H265SPS_CHROMA_420) {
                 dx *= 2;
@@ -132,7 +131,7 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
     t.frame_num = 0;
     t.frame_den = 0;
 
-    log2_max_poc_lsb = 4 + ngx_mc_bits_ue(&b, 12);
+    s.log2_max_poc_lsb = 4 + ngx_mc_bits_ue(&b, 12);
 
     /* sps_sub_layer_ordering_info_present_flag */
 
@@ -168,7 +167,7 @@ ngx_mc_hevc_sps_read(u_char *nal, size_t len, ngx_mc_track_info_t *info,
 
         n = ngx_mc_bits_ue(&b, NGX_MC_HEVC_LONG_TERM);
 
-        ngx_mc_bits_skip(&b, n * (log2_max_poc_lsb + 1));
+        ngx_mc_bits_skip(&b, n * (s.log2_max_poc_lsb + 1));
     }
 
     ngx_mc_bits_skip(&b, 2);               /* sps_temporal_mvp_enabled,
@@ -342,4 +341,127 @@ ngx_mc_hevc_vui(ngx_mc_bits_t *b, ngx_mc_track_info_t *info)
     /* a tick is the time of a picture */
 
     ngx_mc_video_rate(info, scale, (uint64_t) units * (fields ? 2 : 1));
+}
+
+
+/* 7.3.2.3.1 */
+
+ngx_int_t
+ngx_mc_hevc_pps(u_char *nal, size_t len, ngx_mc_hevc_pps_t *pps)
+{
+    ngx_mc_bits_t      b;
+    ngx_mc_hevc_pps_t  p;
+
+    if (len < 3
+        || ngx_mc_hevc_nal_type(nal) != H265NAL_TYPE_PPS
+        || ngx_mc_hevc_layer(nal) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_mc_bits_init(&b, nal + 2, len - 2, 1);
+
+    p.id = ngx_mc_bits_ue(&b, H265PPS_ID_MAX - 1);
+    p.sps_id = ngx_mc_bits_ue(&b, H265SPS_ID_MAX - 1);
+    ngx_mc_bits_skip(&b, 1);           /* dependent_slice_segments_enabled */
+    p.output_flag = ngx_mc_bits(&b, 1);
+    p.extra_bits = ngx_mc_bits(&b, 3);
+
+    if (b.error) {
+        return NGX_ERROR;
+    }
+
+    *pps = p;
+
+    return NGX_OK;
+}
+
+
+/* 7.3.6.1 */
+
+ngx_int_t
+ngx_mc_hevc_slice(u_char *nal, size_t len, ngx_mc_hevc_sps_t *sps,
+    ngx_mc_hevc_pps_t *pps, ngx_mc_hevc_slice_t *slice)
+{
+    ngx_uint_t           type;
+    ngx_mc_bits_t        b;
+    ngx_mc_hevc_slice_t  s;
+
+    if (!ngx_mc_hevc_is_first(nal, len)) {
+        return NGX_ERROR;
+    }
+
+    type = ngx_mc_hevc_nal_type(nal);
+
+    ngx_memzero(&s, sizeof(ngx_mc_hevc_slice_t));
+
+    ngx_mc_bits_init(&b, nal + 2, len - 2, 1);
+
+    ngx_mc_bits_skip(&b, 1);               /* first_slice_segment_in_pic */
+
+    if (type >= H265NAL_TYPE_BLA_W_LP && type <= H265NAL_TYPE_IRAP_VCL23) {
+        ngx_mc_bits_skip(&b, 1);           /* no_output_of_prior_pics */
+    }
+
+    s.pps_id = ngx_mc_bits_ue(&b, H265PPS_ID_MAX - 1);
+
+    if (sps && pps) {
+        ngx_mc_bits_skip(&b, pps->extra_bits);
+
+        (void) ngx_mc_bits_ue(&b, 2);      /* slice_type */
+
+        if (pps->output_flag) {
+            ngx_mc_bits_skip(&b, 1);       /* pic_output_flag */
+        }
+
+        if (sps->separate_colour_plane) {
+            ngx_mc_bits_skip(&b, 2);
+        }
+
+        if (type != H265NAL_TYPE_IDR_W_RADL && type != H265NAL_TYPE_IDR_N_LP) {
+            s.poc_lsb = ngx_mc_bits(&b, sps->log2_max_poc_lsb);
+        }
+    }
+
+    if (b.error) {
+        return NGX_ERROR;
+    }
+
+    *slice = s;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_mc_hevc_key(ngx_uint_t key, u_char *nal, size_t len)
+{
+    ngx_mc_bits_t  b;
+
+    if (len < 2 || (key & NGX_MC_KEY_SLICE)) {
+        return key;
+    }
+
+    if (ngx_mc_hevc_is_key(nal)) {
+        return key | NGX_MC_KEY_SLICE | NGX_MC_KEY_IDR;
+    }
+
+    if (ngx_mc_hevc_is_slice(nal)) {
+        key |= NGX_MC_KEY_SLICE;
+
+        return (key & NGX_MC_KEY_GRADUAL)
+               ? key | NGX_MC_KEY_RECOVERY | NGX_MC_KEY_INTRA : key;
+    }
+
+    if (ngx_mc_hevc_nal_type(nal) == H265NAL_TYPE_PREF_SEI) {
+        ngx_mc_bits_init(&b, nal + 2, len - 2, 1);
+
+        /* D.3.8: whatever recovery_poc_cnt is, decoding may start here */
+
+        if (ngx_mc_video_sei(&b, H265SEI_RECOVERY_POINT) == NGX_OK) {
+            return key | NGX_MC_KEY_GRADUAL;
+        }
+    }
+
+    return key;
 }

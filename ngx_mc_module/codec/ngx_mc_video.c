@@ -40,6 +40,44 @@ ngx_mc_video_vui(ngx_mc_bits_t *b)
 }
 
 
+/* ITU-T H.264, 7.3.2.3.1, ITU-T H.265, 7.3.5 */
+
+ngx_int_t
+ngx_mc_video_sei(ngx_mc_bits_t *b, ngx_uint_t type)
+{
+    uint32_t  byte, t, size;
+
+    for ( ;; ) {
+        t = 0;
+        size = 0;
+
+        do {
+            byte = ngx_mc_bits(b, 8);
+            t += byte;
+        } while (byte == 0xff);
+
+        do {
+            byte = ngx_mc_bits(b, 8);
+            size += byte;
+        } while (byte == 0xff);
+
+        if (b->error) {
+            return NGX_DECLINED;
+        }
+
+        if (t == type) {
+            return NGX_OK;
+        }
+
+        if (size > (size_t) (b->last - b->pos)) {
+            return NGX_DECLINED;
+        }
+
+        ngx_mc_bits_skip(b, size * 8);
+    }
+}
+
+
 void
 ngx_mc_video_rate(ngx_mc_track_info_t *info, uint64_t num, uint64_t den)
 {

@@ -13,6 +13,7 @@
 #include <ngx_mc_frame.h>
 #include <ngx_mc_ts_demux.h>
 #include <ngx_mc_ts_psi.h>
+#include <ngx_mc_video.h>
 
 
 /* the inside of the demultiplexer: what PES packets carry becomes frames */
@@ -23,6 +24,9 @@
 #define NGX_MC_TS_ROOM       2048
 
 #define NGX_MC_TS_NALS       1024
+
+/* 90 kHz: 25 frames/s, before anything is known */
+#define NGX_MC_TS_DURATION   3600
 
 #define NGX_MC_TS_STAMPS     4
 
@@ -126,6 +130,36 @@ typedef struct {
 } ngx_mc_ts_set_t;
 
 
+/* picture order counts: H.264 those of frames and of top fields, for the
+   distances are alike */
+
+typedef struct {
+    int64_t           value;         /* of the frame that is assembled */
+    int64_t           prev;          /* what the next one is counted from */
+
+    int64_t           anchor;        /* of the frame that others are measured
+                                        by: the last stamped one, as a rule */
+    int64_t           anchor_pts;
+    int64_t           anchor_delay;  /* its PTS - its DTS */
+    int64_t           begin_delay;   /* likewise, where counts began anew */
+    int64_t           last;          /* the highest PTS since then */
+
+    uint8_t           step;          /* counts from a frame to the next */
+    uint8_t           seen;          /* likewise, as measured last */
+
+    unsigned          known:1;       /* value is */
+    unsigned          counted:1;     /* prev is known */
+    unsigned          anchored:1;
+    unsigned          delayed:1;     /* begin_delay is known */
+    unsigned          shown:1;       /* last is known */
+    unsigned          begins:1;      /* here counts begin anew */
+    unsigned          leads:1;       /* frames may follow that are shown
+                                        before it */
+    unsigned          ended:1;       /* the end of a sequence: at the next
+                                        picture they do */
+} ngx_mc_ts_poc_t;
+
+
 typedef struct {
 
     /* NAL units of the frame that is assembled, and of what follows */
@@ -145,16 +179,14 @@ typedef struct {
     unsigned          sync:1;        /* where the frame begins is known */
     unsigned          spans:1;       /* access units span PES packets */
     unsigned          given:1;       /* this PES packet was given out */
-    unsigned          key:1;         /* HEVC */
     unsigned          stamped:1;
     unsigned          mark:1;
     unsigned          timed:1;       /* dts is of a frame before */
     unsigned          dirty:1;       /* sets are not those of config */
     unsigned          rate:1;        /* duration is from the SPS */
-    unsigned          last_stamped:1;
 
     uint8_t           aligned;       /* PES packets of one unit, in a row */
-    ngx_uint_t        h264_key;
+    ngx_uint_t        key;           /* NGX_MC_KEY_* */
 
     size_t            pes;           /* where the PES packet begins */
     ngx_uint_t        pes_nal;       /* a NAL unit began there */
@@ -167,7 +199,11 @@ typedef struct {
     int64_t           pts;
     int64_t           stamp_dts;
     int64_t           stamp_pts;
-    int64_t           duration;
+    int64_t           duration;      /* of an access unit */
+    int64_t           last_dts;      /* of the last one stamped */
+    ngx_uint_t        units;         /* given out from there on; 0: unknown */
+
+    ngx_mc_ts_poc_t   poc;
 
     u_char           *config;        /* room for the header before it */
     size_t            config_size;
@@ -179,6 +215,11 @@ typedef struct {
     ngx_mc_h264_sps_t sps[32];
     uint8_t           sps_known[32];
     uint8_t           pps_sps[256];  /* seq_parameter_set_id + 1 */
+
+    ngx_mc_hevc_sps_t hevc_sps[16];
+    ngx_mc_hevc_pps_t hevc_pps[64];
+    uint8_t           hevc_sps_known[16];
+    uint8_t           hevc_pps_known[64];
 
     ngx_mc_ts_nal_t   nals[NGX_MC_TS_NALS];
 } ngx_mc_ts_video_t;
@@ -332,6 +373,32 @@ void ngx_mc_ts_video_drop(ngx_mc_ts_demux_t *dm);
 
 /* likewise, and another stream comes */
 void ngx_mc_ts_video_reset(ngx_mc_ts_demux_t *dm);
+
+
+/* ngx_mc_ts_video_sets.c: parameter sets */
+
+/* one that is complete */
+void ngx_mc_ts_video_set(ngx_mc_ts_demux_t *dm, u_char *nal, size_t len,
+    ngx_uint_t type);
+void ngx_mc_ts_video_forget(ngx_mc_ts_video_t *v);
+
+/* config is made of them; NGX_ERROR: not all are there, or no memory */
+ngx_int_t ngx_mc_ts_video_config(ngx_mc_ts_demux_t *dm);
+
+
+/* ngx_mc_ts_video_time.c: timestamps */
+
+/* the first slice of a picture; pair: of the second field of a frame */
+void ngx_mc_ts_video_poc_h264(ngx_mc_ts_video_t *v,
+    ngx_mc_h264_slice_t *slice, ngx_uint_t pair);
+void ngx_mc_ts_video_poc_hevc(ngx_mc_ts_video_t *v, u_char *nal, size_t len);
+
+/* dts and pts of the frame that is assembled */
+void ngx_mc_ts_video_time(ngx_mc_ts_demux_t *dm);
+
+/* something was lost; likewise, and another stream comes */
+void ngx_mc_ts_video_time_drop(ngx_mc_ts_video_t *v);
+void ngx_mc_ts_video_time_reset(ngx_mc_ts_video_t *v);
 
 
 /* ngx_mc_ts_audio.c */

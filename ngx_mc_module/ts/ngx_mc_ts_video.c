@@ -26,9 +26,6 @@
    is taken for the end of the other */
 #define NGX_MC_TS_PES_ALIGNED  8
 
-/* 25 frames/s, before anything is known */
-#define NGX_MC_TS_DURATION     3600
-
 /* ITU-T H.264, Table 7-1: prefix NAL unit and reserved ones */
 #define NGX_MC_H264_PREFIX     14
 #define NGX_MC_H264_RSV18      18
@@ -47,13 +44,6 @@ static size_t ngx_mc_ts_video_convert(ngx_mc_ts_demux_t *dm, ngx_uint_t n,
     u_char **data);
 static ngx_uint_t ngx_mc_ts_video_left_out(ngx_uint_t codec,
     ngx_uint_t type);
-static void ngx_mc_ts_video_time(ngx_mc_ts_demux_t *dm);
-static void ngx_mc_ts_video_set(ngx_mc_ts_demux_t *dm, u_char *nal,
-    size_t len, ngx_uint_t type);
-static ngx_int_t ngx_mc_ts_video_set_id(ngx_mc_ts_video_t *v,
-    ngx_uint_t codec, u_char *nal, size_t len, ngx_uint_t type);
-static void ngx_mc_ts_video_forget(ngx_mc_ts_video_t *v);
-static ngx_int_t ngx_mc_ts_video_config(ngx_mc_ts_demux_t *dm);
 
 
 /* a PES packet begins: es->end is where its payload will */
@@ -205,7 +195,6 @@ ngx_mc_ts_video_drop(ngx_mc_ts_demux_t *dm)
     v->sync = 0;
     v->given = 0;
     v->key = 0;
-    v->h264_key = 0;
     v->pes = 0;
     v->pes_nal = 1;
 
@@ -215,7 +204,8 @@ ngx_mc_ts_video_drop(ngx_mc_ts_demux_t *dm)
 
     v->stamped = 0;
     v->mark = 0;
-    v->last_stamped = 0;
+
+    ngx_mc_ts_video_time_drop(v);
 }
 
 
@@ -240,9 +230,8 @@ ngx_mc_ts_video_reset(ngx_mc_ts_demux_t *dm)
     v->spans = 0;
     v->parity = 0;
     v->lossy = 0;
-    v->timed = 0;
-    v->rate = 0;
-    v->duration = 0;
+
+    ngx_mc_ts_video_time_reset(v);
 }
 
 
@@ -352,6 +341,10 @@ ngx_mc_ts_video_finish(ngx_mc_ts_demux_t *dm, ngx_uint_t i)
             && ngx_mc_hevc_layer(p) == 0)
         {
             ngx_mc_ts_video_set(dm, p, len, type);
+
+        } else if (type == H265NAL_TYPE_PREF_SEI && ngx_mc_hevc_layer(p) == 0)
+        {
+            v->key = ngx_mc_hevc_key(v->key, p, len);
         }
 
         return;
@@ -361,7 +354,7 @@ ngx_mc_ts_video_finish(ngx_mc_ts_demux_t *dm, ngx_uint_t i)
         ngx_mc_ts_video_set(dm, p, len, type);
 
     } else if (type == H264NAL_TYPE_SEI) {
-        v->h264_key = ngx_mc_h264_key(v->h264_key, p, len);
+        v->key = ngx_mc_h264_key(v->key, p, len);
     }
 }
 
@@ -441,6 +434,8 @@ ngx_mc_ts_video_h264(ngx_mc_ts_demux_t *dm, ngx_uint_t i)
                 v->cut = 0;
                 v->slice = slice;
 
+                ngx_mc_ts_video_poc_h264(v, &slice, 1);
+
                 if (!v->parity || v->first.idr) {
                     v->parity = 1;
                     v->bottom = v->first.bottom;
@@ -466,7 +461,9 @@ ngx_mc_ts_video_h264(ngx_mc_ts_demux_t *dm, ngx_uint_t i)
         v->slice = slice;
         v->first = slice;
 
-        v->h264_key = ngx_mc_h264_key(v->h264_key, p, len);
+        ngx_mc_ts_video_poc_h264(v, &slice, 0);
+
+        v->key = ngx_mc_h264_key(v->key, p, len);
 
         return i;
 
@@ -548,8 +545,16 @@ ngx_mc_ts_video_hevc(ngx_mc_ts_demux_t *dm, ngx_uint_t i)
 
         v->sync = 1;
         v->vcl = 1;
-        v->key = ngx_mc_hevc_is_key(p);
 
+        ngx_mc_ts_video_poc_hevc(v, p, nal->len);
+
+        v->key = ngx_mc_hevc_key(v->key, p, nal->len);
+
+        return i;
+    }
+
+    if (nal->type == H265NAL_TYPE_EOS || nal->type == H265NAL_TYPE_EOB) {
+        v->poc.ended = 1;
         return i;
     }
 
@@ -601,7 +606,7 @@ ngx_mc_ts_video_begin(ngx_mc_ts_demux_t *dm)
        looked at all the same */
 
     if (stamp->random) {
-        v->h264_key |= NGX_MC_KEY_RECOVERY;
+        v->key |= NGX_MC_KEY_RECOVERY;
     }
 }
 
@@ -647,7 +652,6 @@ ngx_mc_ts_video_out(ngx_mc_ts_demux_t *dm, ngx_uint_t n)
     v->pair = 0;
     v->broken = 0;
     v->key = 0;
-    v->h264_key = 0;
     v->stamped = 0;
     v->mark = 0;
 
@@ -726,8 +730,7 @@ ngx_mc_ts_video_frame(ngx_mc_ts_demux_t *dm, ngx_uint_t n)
         return;
     }
 
-    frame.key = (frame.codec == NGX_MC_CODEC_HEVC)
-                ? v->key : (ngx_mc_h264_is_key(v->h264_key) ? 1 : 0);
+    frame.key = ngx_mc_video_is_key(v->key) ? 1 : 0;
 
     ngx_mc_ts_demux_frame(dm, es, &frame, data, len);
 }
@@ -827,316 +830,4 @@ ngx_mc_ts_video_left_out(ngx_uint_t codec, ngx_uint_t type)
     return type == H264NAL_TYPE_SPS || type == H264NAL_TYPE_PPS
            || type == H264NAL_TYPE_AUD || type == H264NAL_TYPE_FILLER
            || type == 0xff;
-}
-
-
-static void
-ngx_mc_ts_video_time(ngx_mc_ts_demux_t *dm)
-{
-    int64_t                 dts, pts, duration;
-    ngx_mc_ts_es_t         *es;
-    ngx_mc_ts_video_t      *v;
-    ngx_mc_track_info_t    *info;
-
-    es = &dm->es[NGX_MC_TS_VIDEO];
-    info = &es->track->info;
-    v = &dm->video;
-
-    if (info->frame_num && info->frame_den) {
-        duration = (int64_t) 90000 * info->frame_den / info->frame_num;
-
-        /* what an encoder made up is not believed */
-
-        if (duration >= 375 && duration <= 10 * 90000) {
-            v->duration = duration;
-            v->rate = 1;
-        }
-    }
-
-    if (v->stamped) {
-        dts = v->stamp_dts;
-        pts = v->stamp_pts;
-
-        duration = dts - v->dts;
-
-        if (!v->rate && v->timed && v->last_stamped && !v->mark
-            && duration > 0 && duration <= 90000)
-        {
-            v->duration = duration;
-        }
-
-        v->timed = 1;
-
-    } else if (v->timed) {
-        duration = v->duration ? v->duration : NGX_MC_TS_DURATION;
-        dts = v->dts + duration;
-        pts = v->pts + duration;
-
-    } else {
-        return;
-    }
-
-    v->dts = dts;
-    v->pts = pts;
-    v->last_stamped = v->stamped;
-
-    es->step = v->duration ? v->duration : NGX_MC_TS_DURATION;
-    es->next = dts + es->step;
-    es->due = 1;
-}
-
-
-static void
-ngx_mc_ts_video_set(ngx_mc_ts_demux_t *dm, u_char *nal, size_t len,
-    ngx_uint_t type)
-{
-    u_char               *p;
-    ngx_int_t             id;
-    ngx_uint_t            i, codec;
-    ngx_mc_ts_set_t      *set;
-    ngx_mc_ts_video_t    *v;
-    ngx_mc_h264_sps_t     sps;
-    ngx_mc_track_info_t  *info;
-
-    v = &dm->video;
-    info = &dm->tracks[NGX_MC_TS_VIDEO].info;
-    codec = info->codec;
-
-    /* the same again, nearly always */
-
-    for (i = 0; i < v->nsets; i++) {
-        set = &v->sets[i];
-
-        if (set->type == type && set->len == len
-            && ngx_memcmp(set->data, nal, len) == 0)
-        {
-            return;
-        }
-    }
-
-    if (len > 65535) {
-        return;
-    }
-
-    if (codec == NGX_MC_CODEC_H264 && type == H264NAL_TYPE_SPS) {
-
-        if (ngx_mc_h264_sps_read(nal, len, info, &sps) != NGX_OK
-            || sps.id >= 32)
-        {
-            return;
-        }
-
-        v->sps[sps.id] = sps;
-        v->sps_known[sps.id] = 1;
-        id = sps.id;
-
-    } else {
-
-        if (codec == NGX_MC_CODEC_HEVC && type == H265NAL_TYPE_SPS
-            && ngx_mc_hevc_sps(nal, len, info) != NGX_OK)
-        {
-            return;
-        }
-
-        id = ngx_mc_ts_video_set_id(v, codec, nal, len, type);
-
-        if (id == NGX_ERROR) {
-            return;
-        }
-    }
-
-    p = ngx_alloc(len, dm->log);
-    if (p == NULL) {
-        return;
-    }
-
-    ngx_memcpy(p, nal, len);
-
-    for (i = 0; i < v->nsets; i++) {
-        if (v->sets[i].type == type && v->sets[i].id == id) {
-            break;
-        }
-    }
-
-    if (i == v->nsets && i == NGX_MC_PARAM_SETS) {
-
-        /* the oldest gives way */
-
-        i = 0;
-
-        while (v->sets[i].type != type) {
-            if (++i == v->nsets) {
-                i = 0;
-                break;
-            }
-        }
-
-        ngx_free(v->sets[i].data);
-
-        ngx_memmove(&v->sets[i], &v->sets[i + 1],
-                    (v->nsets - i - 1) * sizeof(ngx_mc_ts_set_t));
-
-        i = v->nsets - 1;
-
-    } else if (i == v->nsets) {
-        v->nsets++;
-
-    } else {
-        ngx_free(v->sets[i].data);
-    }
-
-    set = &v->sets[i];
-    set->data = p;
-    set->len = len;
-    set->id = id;
-    set->type = type;
-
-    v->dirty = 1;
-}
-
-
-static ngx_int_t
-ngx_mc_ts_video_set_id(ngx_mc_ts_video_t *v, ngx_uint_t codec, u_char *nal,
-    size_t len, ngx_uint_t type)
-{
-    uint32_t       id, sps;
-    ngx_uint_t     i, layers, present[8];
-    ngx_mc_bits_t  b;
-
-    if (codec == NGX_MC_CODEC_H264) {
-
-        /* pic_parameter_set_id, seq_parameter_set_id */
-
-        ngx_mc_bits_init(&b, nal + 1, len - 1, 1);
-
-        id = ngx_mc_bits_ue(&b, 255);
-        sps = ngx_mc_bits_ue(&b, 31);
-
-        if (b.error) {
-            return NGX_ERROR;
-        }
-
-        v->pps_sps[id] = sps + 1;
-
-        return id;
-    }
-
-    ngx_mc_bits_init(&b, nal + 2, len - 2, 1);
-
-    switch (type) {
-
-    case H265NAL_TYPE_VPS:
-        id = ngx_mc_bits(&b, 4);
-        break;
-
-    case H265NAL_TYPE_SPS:
-
-        /* ITU-T H.265, 7.3.2.2.1 and 7.3.3 */
-
-        (void) ngx_mc_bits(&b, 4);
-        layers = ngx_mc_bits(&b, 3);
-        (void) ngx_mc_bits(&b, 1);
-
-        ngx_mc_bits_skip(&b, 88 + 8);
-
-        for (i = 0; i < layers; i++) {
-            present[i] = ngx_mc_bits(&b, 2);
-        }
-
-        if (layers) {
-            ngx_mc_bits_skip(&b, 2 * (8 - layers));
-        }
-
-        for (i = 0; i < layers; i++) {
-            ngx_mc_bits_skip(&b, ((present[i] & 2) ? 88 : 0)
-                                 + ((present[i] & 1) ? 8 : 0));
-        }
-
-        id = ngx_mc_bits_ue(&b, 15);
-        break;
-
-    default: /* H265NAL_TYPE_PPS */
-        id = ngx_mc_bits_ue(&b, 63);
-        break;
-    }
-
-    return b.error ? NGX_ERROR : (ngx_int_t) id;
-}
-
-
-static void
-ngx_mc_ts_video_forget(ngx_mc_ts_video_t *v)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < v->nsets; i++) {
-        ngx_free(v->sets[i].data);
-    }
-
-    v->nsets = 0;
-    v->dirty = 0;
-
-    ngx_memzero(v->sps_known, sizeof(v->sps_known));
-    ngx_memzero(v->pps_sps, sizeof(v->pps_sps));
-}
-
-
-static ngx_int_t
-ngx_mc_ts_video_config(ngx_mc_ts_demux_t *dm)
-{
-    size_t                  size, len;
-    u_char                 *p;
-    ngx_uint_t              i, type, codec;
-    ngx_mc_ts_video_t      *v;
-    ngx_mc_video_config_t   cfg;
-
-    v = &dm->video;
-    codec = dm->tracks[NGX_MC_TS_VIDEO].info.codec;
-
-    ngx_memzero(&cfg, sizeof(ngx_mc_video_config_t));
-
-    cfg.length_size = 4;
-    size = NGX_MC_FLV_HEADER + 256;
-
-    for (type = 0; type < 64; type++) {
-        for (i = 0; i < v->nsets; i++) {
-            if (v->sets[i].type == type) {
-                cfg.sets[cfg.nsets].data = v->sets[i].data;
-                cfg.sets[cfg.nsets].len = v->sets[i].len;
-                cfg.nsets++;
-
-                size += v->sets[i].len + 8;
-            }
-        }
-    }
-
-    if (size > v->config_size) {
-        p = ngx_alloc(size, dm->log);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (v->config) {
-            ngx_free(v->config);
-        }
-
-        v->config = p;
-        v->config_size = size;
-    }
-
-    len = ngx_mc_video_config_write(codec, &cfg,
-                                    v->config + NGX_MC_FLV_HEADER,
-                                    v->config_size - NGX_MC_FLV_HEADER);
-
-    if (len == 0) {
-
-        /* not all are there yet; if there was one before it holds */
-
-        v->config_len = 0;
-        return NGX_ERROR;
-    }
-
-    v->config_len = len;
-
-    return NGX_OK;
 }

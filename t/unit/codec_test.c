@@ -760,24 +760,24 @@ test_slice(void)
 
     b = hex("6588840067cc");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(ngx_mc_h264_is_key(key), "IDR");
+    ok(ngx_mc_video_is_key(key), "IDR");
     free(b.data);
 
     b = hex("060601c480");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(!ngx_mc_h264_is_key(key), "a recovery point alone");
+    ok(!ngx_mc_video_is_key(key), "a recovery point alone");
     free(b.data);
 
     b = hex("4188895821ffcb");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "with an I slice");
-    ok(!ngx_mc_h264_is_key(ngx_mc_h264_key(0, b.data, b.len)),
+    ok(!ngx_mc_video_is_key(ngx_mc_h264_key(0, b.data, b.len)),
        "not without it");
     key = ngx_mc_h264_key(key, b.data, b.len);
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "a P field behind");
     free(b.data);
 
@@ -785,11 +785,11 @@ test_slice(void)
     ok(!(ngx_mc_h264_key(0, b.data, b.len) & NGX_MC_KEY_RECOVERY),
        "recovery after a while");
     key = ngx_mc_h264_key(0, b.data, b.len);
-    ok(!ngx_mc_h264_is_key(key), "that alone");
+    ok(!ngx_mc_video_is_key(key), "that alone");
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "with a P slice: intra refresh begins");
     free(b.data);
 
@@ -798,7 +798,7 @@ test_slice(void)
     free(b.data);
 
     b = hex("419a477f252c29");
-    ok(!ngx_mc_h264_is_key(ngx_mc_h264_key(key, b.data, b.len)),
+    ok(!ngx_mc_video_is_key(ngx_mc_h264_key(key, b.data, b.len)),
        "a recovery point that is cut off");
     free(b.data);
 
@@ -819,6 +819,29 @@ test_slice(void)
 
     b = hex("4e0101030000");
     ok(!ngx_mc_hevc_is_slice(b.data), "SEI is no slice");
+    is_num(ngx_mc_hevc_key(0, b.data, b.len), 0, "nor a recovery point");
+    free(b.data);
+
+    /* recovery_poc_cnt 15, behind a picture timing */
+
+    b = hex("4e0101020000060207c080");
+    key = ngx_mc_hevc_key(0, b.data, b.len);
+    ok(key & NGX_MC_KEY_GRADUAL, "HEVC recovery point");
+    ok(!ngx_mc_video_is_key(key), "no key frame without a slice");
+    ok(ngx_mc_hevc_key(0, b.data, 6) == 0, "cut short");
+    free(b.data);
+
+    b = hex("0201d0115620");
+    ok(ngx_mc_video_is_key(ngx_mc_hevc_key(key, b.data, b.len)),
+       "a key frame with one");
+    key = ngx_mc_hevc_key(0, b.data, b.len);
+    ok(!ngx_mc_video_is_key(key), "TRAIL_R alone is none");
+    free(b.data);
+
+    b = hex("2801ac210b8c");
+    ok(!ngx_mc_video_is_key(ngx_mc_hevc_key(key, b.data, b.len)),
+       "the first slice tells");
+    ok(ngx_mc_video_is_key(ngx_mc_hevc_key(0, b.data, b.len)), "IDR");
     free(b.data);
 }
 

@@ -1,4 +1,4 @@
-/* sources: ts/ngx_mc_ts_demux.c ts/ngx_mc_ts_es.c ts/ngx_mc_ts_psi.c ts/ngx_mc_ts_video.c ts/ngx_mc_ts_audio.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c */
+/* sources: ts/ngx_mc_ts_demux.c ts/ngx_mc_ts_es.c ts/ngx_mc_ts_psi.c ts/ngx_mc_ts_video.c ts/ngx_mc_ts_video_sets.c ts/ngx_mc_ts_video_time.c ts/ngx_mc_ts_audio.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c */
 
 /*
  * Copyright (C) the ngx_mc_module authors

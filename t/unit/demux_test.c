@@ -1,4 +1,4 @@
-/* sources: ts/ngx_mc_ts_demux.c ts/ngx_mc_ts_es.c ts/ngx_mc_ts_psi.c ts/ngx_mc_ts_video.c ts/ngx_mc_ts_audio.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c */
+/* sources: ts/ngx_mc_ts_demux.c ts/ngx_mc_ts_es.c ts/ngx_mc_ts_psi.c ts/ngx_mc_ts_video.c ts/ngx_mc_ts_video_sets.c ts/ngx_mc_ts_video_time.c ts/ngx_mc_ts_audio.c codec/ngx_mc_aac.c codec/ngx_mc_bits.c codec/ngx_mc_codec.c codec/ngx_mc_flv.c codec/ngx_mc_flv_metadata.c codec/ngx_mc_h264.c codec/ngx_mc_hevc.c codec/ngx_mc_mpa.c codec/ngx_mc_nal.c codec/ngx_mc_video.c codec/ngx_mc_video_config.c */
 
 /*
  * Copyright (C) the ngx_mc_module authors
@@ -31,6 +31,7 @@ typedef struct {
     ngx_mc_frame_t   f;
     u_char           data[512];            /* the payload's beginning */
     size_t           len;
+    size_t           at;                   /* all of it, in kept[] */
 } seen_t;
 
 
@@ -39,8 +40,10 @@ static seen_t              seen[N];
 static unsigned            nseen, nunsupported, last_unsupported;
 static int64_t             origin;
 static unsigned            lose, twice, scramble;
-static u_char              es[65536];
+static u_char              es[1048576];
 static size_t              es_len;
+static u_char              kept[1048576];
+static size_t              kept_len;
 
 static const unsigned      one[] = { 1, PMT, 0 };
 static const stream_es_t   av[] = {
@@ -178,6 +181,7 @@ aud(void)
 
 
 static unsigned  frame_mbs_only = 1;
+static int       order = -1;               /* in output; -1: as decoded */
 
 
 static void
@@ -203,7 +207,8 @@ slice(unsigned code, unsigned first, unsigned num, unsigned flags,
         ue(0);
     }
 
-    u(8, (num * 2 + ((flags & BOTTOM) ? 1 : 0)) & 255);
+    u(8, ((order < 0 ? num : (unsigned) order) * 2
+          + ((flags & BOTTOM) ? 1 : 0)) & 255);
     stop();
 
     header = (flags & IDR) ? 0x65 : (flags & NONREF) ? 0x01 : 0x41;
@@ -344,6 +349,12 @@ frame(void *data, ngx_mc_frame_t *f)
     s->len = f->len - f->header;
     memcpy(s->data, f->tag + f->header, ngx_min(s->len, sizeof(s->data)));
     s->f.tag = NULL;
+
+    if (kept_len + s->len <= sizeof(kept)) {
+        s->at = kept_len;
+        memcpy(kept + kept_len, f->tag + f->header, s->len);
+        kept_len += s->len;
+    }
 }
 
 
@@ -375,6 +386,7 @@ start_with(int program, const char *language)
 
     memset(stream_cc, 0, sizeof(stream_cc));
     nseen = 0;
+    kept_len = 0;
     nunsupported = 0;
     lose = 0;
     twice = 0;
@@ -1606,6 +1618,187 @@ test_memory(void)
 }
 
 
+/* Annex B, as it was kept; "config" is that of the stream */
+
+static void
+again(seen_t *s, seen_t *config, const u_char *data, unsigned first)
+{
+    size_t                  len;
+    ngx_uint_t              i;
+    const u_char           *p, *last;
+    ngx_mc_track_info_t     info;
+    ngx_mc_video_config_t   cfg;
+
+    hevc_nal(s->f.codec == NGX_MC_CODEC_HEVC ? (u_char *) "\x46\x01\x50"
+                                             : (u_char *) "\x09\xf0\0",
+             s->f.codec == NGX_MC_CODEC_HEVC ? 3 : 2);
+
+    if (first) {
+        memset(&info, 0, sizeof(info));
+
+        if (ngx_mc_video_config_read(s->f.codec, (u_char *) data + config->at,
+                                     config->len, &cfg, &info)
+            != NGX_OK)
+        {
+            ok(0, "a configuration");
+            return;
+        }
+
+        for (i = 0; i < cfg.nsets; i++) {
+            hevc_nal(cfg.sets[i].data, cfg.sets[i].len);
+        }
+    }
+
+    p = data + s->at;
+    last = p + s->len;
+
+    while (p + 4 <= last) {
+        len = p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+        hevc_nal(p + 4, len);
+        p += 4 + len;
+    }
+}
+
+
+/* several access units in a PES packet, the first one with timestamps: all
+   have those that they had alone */
+
+static void
+test_order(const char *name, unsigned want)
+{
+    FILE           *f;
+    char            path[64];
+    u_char          p[NGX_MC_TS_SIZE];
+    unsigned        i, n, each, wrong, from;
+    stream_es_t     one_es;
+    static u_char   data[sizeof(kept)];
+    static seen_t   was[N];
+
+    static const unsigned  sizes[] = { 1, 2, 3, 4, 5, 7, 13, 50 };
+
+    snprintf(path, sizeof(path), "streams/%s.ts", name);
+    f = fopen(path, "rb");
+    ok(f != NULL, "%s", path);
+
+    if (f == NULL) {
+        return;
+    }
+
+    start_with(-1, "");
+
+    while (fread(p, 1, sizeof(p), f) == sizeof(p)) {
+        ngx_mc_ts_demux(dm, p, NGX_MC_TS_SIZE, origin);
+    }
+
+    fclose(f);
+    ngx_mc_ts_demux_flush(dm);
+
+    for (i = 0, n = 0; i < nseen; i++) {
+        if (seen[i].f.type == NGX_MC_FRAME_VIDEO) {
+            was[n++] = seen[i];
+        }
+    }
+
+    is_num(n, want + 1, "%s: its frames", name);
+    memcpy(data, kept, kept_len);
+
+    memset(&one_es, 0, sizeof(one_es));
+    one_es.type = (was[0].f.codec == NGX_MC_CODEC_HEVC) ? 0x24 : 0x1b;
+    one_es.pid = VIDEO;
+
+    for (each = 0; each < sizeof(sizes) / sizeof(sizes[0]); each++) {
+
+        start_with(-1, "");
+        stream_pat(0, one);
+        stream_pmt(PMT, 1, 0, VIDEO, &one_es, 1);
+
+        for (i = 1, from = 1; i < n; i++) {
+            again(&was[i], &was[0], data, i == 1);
+
+            if (i - from + 1 == sizes[each] || i == n - 1) {
+                video(was[from].f.pts + 90000, was[from].f.dts + 90000, 0);
+                from = i + 1;
+            }
+        }
+
+        ngx_mc_ts_demux_flush(dm);
+
+        is_num(nvideo(), n - 1, "%s: %u in a PES packet", name, sizes[each]);
+
+        for (i = 1, wrong = 0; i < n && V(i - 1); i++) {
+
+            if (V(i - 1)->f.dts - vdts(0) != was[i].f.dts - was[1].f.dts
+                || V(i - 1)->f.pts - vdts(0) != was[i].f.pts - was[1].f.dts)
+            {
+                if (wrong++ == 0) {
+                    printf("# frame %u: %d/%d, not %d/%d\n", i,
+                           (int) (V(i - 1)->f.dts - vdts(0)),
+                           (int) (V(i - 1)->f.pts - vdts(0)),
+                           (int) (was[i].f.dts - was[1].f.dts),
+                           (int) (was[i].f.pts - was[1].f.dts));
+                }
+            }
+        }
+
+        is_num(wrong, 0, "and their times");
+    }
+}
+
+
+/* frames of two fields, decoded as I P B B; no rate in the SPS */
+
+static void
+test_order_fields(unsigned bottom)
+{
+    unsigned  i, wrong;
+
+    static const int  at[] = { 0, 3, 1, 2 };
+
+    start();
+    frame_mbs_only = 0;
+
+#define AT(i)  ((i) ? ((i) - 1) / 3 * 3 + at[((i) - 1) % 3 + 1] : 0)
+
+    for (i = 0; i < 300; i++) {
+        order = AT(i);
+
+        aud();
+        if (i == 0) {
+            sps(64, 0);
+            pps(0);
+        }
+
+        slice(3, 0, i, (i ? 0 : IDR) | FIELD | (bottom ? BOTTOM : 0)
+              | ((i % 3 == 1 || i == 0) ? 0 : NONREF), 40);
+        slice(3, 0, i, FIELD | (bottom ? 0 : BOTTOM)
+              | ((i % 3 == 1 || i == 0) ? 0 : NONREF), 40);
+
+        if (i % 5 == 4) {
+            video(90000 + (AT(i - 4) + 1) * 1800, 90000 + (i - 4) * 1800, 0);
+        }
+    }
+
+    order = -1;
+    ngx_mc_ts_demux_flush(dm);
+
+    is_num(nvideo(), 300, "frames of two fields");
+
+    for (i = 10, wrong = 0; i < 300; i++) {
+        wrong += (vdts(i) - vdts(0) != i * 1800
+                  || V(i)->f.pts - vdts(0) != (AT(i) + 1) * 1800);
+    }
+
+    is_num(wrong, 0, "and their times, %s field first",
+           bottom ? "bottom" : "top");
+
+    for (i = 0, wrong = 0; i < 300; i++) {
+        wrong += (V(i)->f.pts < V(i)->f.dts);
+    }
+
+    is_num(wrong, 0, "no PTS before its DTS");
+}
+
+
 int
 main(void)
 {
@@ -1621,6 +1814,14 @@ main(void)
     test_config();
     test_hevc();
     test_latm();
+    test_order("h264", 80);
+    test_order("h264_open", 80);
+    test_order("h264_type2", 80);
+    test_order("hevc", 80);
+    test_order("hevc_open", 80);
+    test_order("hevc_radl", 80);
+    test_order_fields(0);
+    test_order_fields(1);
     test_memory();
 
     ngx_mc_ts_demux_free(dm);
