@@ -137,6 +137,7 @@ ngx_mc_def_rtmp_caller(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
 {
     size_t      query;
     u_char     *pos, *last, *end, *buf;
+    ngx_str_t  *key;
 
     pos = def->app.data;
     last = pos + def->app.len;
@@ -166,6 +167,16 @@ ngx_mc_def_rtmp_caller(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
                                     "\"key\" it must be like "
                                     "\"%s://HOST/APP\"",
                                     def->tls ? "rtmps" : "rtmp");
+        }
+
+        key = &def->params.key;
+
+        if ((size_t) (end - pos) > key->len
+            && end[- (ssize_t) key->len - 1] == '/'
+            && ngx_memcmp(end - key->len, key->data, key->len) == 0)
+        {
+            return ngx_mc_def_error(p, "the path ends with the key: leave it "
+                                    "to \"key\", or it would be shown");
         }
 
         def->app.data = pos;

@@ -888,6 +888,9 @@ ngx_mc_endpoint_addr(u_char *text, struct sockaddr *sa, socklen_t socklen)
 {
     size_t  n;
 
-    n = ngx_sock_ntop(sa, socklen, text, NGX_MC_ADDR_LEN - 1, 1);
+    /* a proxy may tell the address alone */
+
+    n = ngx_sock_ntop(sa, socklen, text, NGX_MC_ADDR_LEN - 1,
+                      ngx_inet_get_port(sa) != 0);
     text[n] = '\0';
 }

@@ -66,6 +66,7 @@
 /* last_error of an output that is open and has nothing to send, for the source
    has no track that it could carry, begins with it */
 #define NGX_MC_UNPLAYABLE        "nothing playable"
+#define NGX_MC_INCOMPLETE        "left out"
 
 
 #define NGX_MC_STATE_STOPPED     0

@@ -60,6 +60,8 @@ struct ngx_mc_lane_s {
     ngx_uint_t              silent;          /* seconds without a frame though
                                                 packets came */
     ngx_uint_t              used;            /* outputs */
+    unsigned                partial:1;       /* a part of what was asked for
+                                                is missing */
 };
 
 
@@ -759,7 +761,10 @@ ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now,
             && (ep->connected || ep->stat->state == NGX_MC_STATE_WAITING))
         {
             ep->unplayable = 1;
-            ngx_mc_endpoint_error(ep, "nothing playable: %s", problem);
+            ngx_mc_endpoint_error(ep, "%s: %s",
+                                  lane->partial ? NGX_MC_INCOMPLETE
+                                                : NGX_MC_UNPLAYABLE,
+                                  problem);
 
         } else if (ep->unplayable && lane->silent == 0) {
             ep->unplayable = 0;
@@ -776,6 +781,7 @@ ngx_mc_lane_second(ngx_mc_lane_t *lane, int64_t now,
 static const char *
 ngx_mc_lane_look(ngx_mc_lane_t *lane)
 {
+    const char               *problem;
     ngx_mc_ts_demux_track_t  *dt;
 
     if (lane->packets == 0) {
@@ -797,7 +803,29 @@ ngx_mc_lane_look(ngx_mc_lane_t *lane)
         lane->audio.info.type = NGX_MC_TRACK_OTHER;
     }
 
-    return lane->packets ? ngx_mc_ts_demux_problem(lane->demux) : NULL;
+    if (lane->packets == 0) {
+        return NULL;
+    }
+
+    problem = ngx_mc_ts_demux_problem(lane->demux);
+
+    /* the rest of what was asked for is sent, and that is told */
+
+    lane->partial = 0;
+
+    if (problem == NULL && dt[1].pid == 0
+        && (lane->select.audio != -1 || lane->select.language[0]))
+    {
+        lane->partial = 1;
+        problem = "no such audio, or of another codec";
+    }
+
+    if (problem == NULL && dt[0].pid == 0 && lane->select.video != -1) {
+        lane->partial = 1;
+        problem = "no such video, or of another codec";
+    }
+
+    return problem;
 }
 
 

@@ -22,7 +22,8 @@ my $t = MC->new(start => 0, http => 0, files => {
 });
 
 my $rtmp = 'server { listen 127.0.0.1:%%rtmp%%;
-            application live { live on; } }';
+            application live { live on; }
+            application mute { } }';
 my @args;
 
 my $ok = 'mc_output o udp://127.0.0.1:5000;';
@@ -331,6 +332,10 @@ refused('too many certificates',
 refused('a PID', output('rtmp://h/a/s3cret video=8191'), qr/8190/);
 refused('a language', output('rtmp://h/a/s3cret audio=english'),
         qr/PID/, qr/"eng"/);
+refused('players of an application without live',
+        output('rtmp:///mute/s3cret'), qr/"live on;"/, qr/application mute/);
+refused('a key in the path, too', output('rtmp://h/a/s3cret key=s3cret'),
+        qr/path ends with the key/);
 refused('two rates', source('rtmp:///live/a muxrate=5m maxrate=5m'),
         qr/"muxrate" and "maxrate"/);
 refused('a low rate', source('rtmp:///live/a muxrate=99k'), qr/100k/);

@@ -151,7 +151,7 @@ for ([ badname => qr/^"publish" refused: NetStream\.Publish\.BadName: \* is in u
          "$name: the last error");
 }
 
-my $e = event($t, 'closed', 'connect_failed', 15, 'closed: told');
+my $e = event($t, 'closed', 'rtmp_refused', 15, 'closed: told');
 like($e->{message}, qr/^the server closed the connection at "connect"/,
      'closed: where');
 

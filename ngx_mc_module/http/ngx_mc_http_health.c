@@ -66,6 +66,13 @@ ngx_mc_health_verdict(ngx_mc_status_endpoint_t *ep)
         return NGX_MC_VERDICT_UNPLAYABLE;
     }
 
+    if (def->direction == NGX_MC_OUTPUT
+        && ngx_strncmp(ep->stat.last_error, NGX_MC_INCOMPLETE,
+                       sizeof(NGX_MC_INCOMPLETE) - 1) == 0)
+    {
+        return NGX_MC_VERDICT_INCOMPLETE;
+    }
+
     if (def->direction == NGX_MC_OUTPUT && def->params.min_peers > 0
         && (ngx_int_t) ep->stat.npeers < def->params.min_peers)
     {
@@ -242,6 +249,10 @@ ngx_mc_health_reasons(ngx_mc_json_t *json,
 
         case NGX_MC_VERDICT_UNPLAYABLE:
             p = ngx_slprintf(p, last, "sends nothing");
+            break;
+
+        case NGX_MC_VERDICT_INCOMPLETE:
+            p = ngx_slprintf(p, last, "sends a part only");
             break;
 
         case NGX_MC_VERDICT_FEW_PEERS:

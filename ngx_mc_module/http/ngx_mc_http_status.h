@@ -33,6 +33,7 @@ typedef enum {
     NGX_MC_VERDICT_SILENT,             /* a source, connected */
     NGX_MC_VERDICT_FEW_PEERS,
     NGX_MC_VERDICT_UNPLAYABLE,         /* an output, RTMP */
+    NGX_MC_VERDICT_INCOMPLETE,         /* likewise */
     NGX_MC_VERDICT_CONNECTING,
     NGX_MC_VERDICT_STOPPED             /* and should not be */
 } ngx_mc_verdict_e;

@@ -445,6 +445,7 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
     u_char                *why, buf[NGX_MC_ERROR_LEN];
+    ngx_uint_t             nonsense;
     ngx_connection_t      *c;
     ngx_mc_endpoint_t     *ep;
     ngx_mc_rtmp_conn_t    *conn;
@@ -474,6 +475,7 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     cl->conn = NULL;
     ep = cl->endpoint;
 
+    nonsense = 0;
     why = conn->reason;
 
     if (why[0] == '\0') {
@@ -486,6 +488,7 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
         {
             /* nginx-rtmp ended it for what it read */
 
+            nonsense = 1;
             why = ngx_mc_rtmp_client_nonsense(s, buf, sizeof(buf));
 
         } else if (conn->largest > NGX_MC_RTMP_USUAL_MAX) {
@@ -503,7 +506,11 @@ ngx_mc_rtmp_client_on_disconnect(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
         ngx_mc_endpoint_down(ep, 0, "%s", why);
 
     } else {
-        ngx_mc_endpoint_failed(ep, (cl->phase > NGX_MC_RTMP_CONNECTING)
+        /* a server that does not know the application closes at "connect" */
+
+        ngx_mc_endpoint_failed(ep, (cl->phase > NGX_MC_RTMP_CONNECTING
+                                    || (cl->phase == NGX_MC_RTMP_CONNECTING
+                                        && !nonsense))
                                    ? NGX_MC_EVENT_RTMP_REFUSED
                                    : NGX_MC_EVENT_CONNECT_FAILED,
                                "%s%s", why,

@@ -5,6 +5,7 @@
 
 
 #include <ngx_mc_rtmp.h>
+#include <ngx_rtmp_live_module.h>
 
 
 /*
@@ -275,8 +276,9 @@ static char *
 ngx_mc_rtmp_check(ngx_conf_t *cf, ngx_mc_endpoint_def_t *def)
 {
     ngx_str_t                  *near;
-    ngx_uint_t                  i, j, d, min;
+    ngx_uint_t                  i, j, d, min, mute;
     ngx_rtmp_conf_ctx_t        *ctx;
+    ngx_rtmp_live_app_conf_t   *live;
     ngx_rtmp_core_srv_conf_t  **cscf;
     ngx_rtmp_core_app_conf_t  **cacf;
     ngx_rtmp_core_main_conf_t  *cmcf;
@@ -300,6 +302,7 @@ ngx_mc_rtmp_check(ngx_conf_t *cf, ngx_mc_endpoint_def_t *def)
     cscf = cmcf->servers.elts;
 
     near = NULL;
+    mute = 0;
     min = def->app.len / 3 + 2;
 
     for (i = 0; i < cmcf->servers.nelts; i++) {
@@ -310,7 +313,16 @@ ngx_mc_rtmp_check(ngx_conf_t *cf, ngx_mc_endpoint_def_t *def)
             d = ngx_mc_rtmp_distance(&cacf[j]->name, &def->app);
 
             if (d == 0) {
-                return NGX_CONF_OK;
+                live = cacf[j]->app_conf[ngx_rtmp_live_module.ctx_index];
+
+                if (def->direction == NGX_MC_INPUT || live->live) {
+                    return NGX_CONF_OK;
+                }
+
+                /* players would be let in and get nothing */
+
+                mute = 1;
+                continue;
             }
 
             if (d < min) {
@@ -320,7 +332,13 @@ ngx_mc_rtmp_check(ngx_conf_t *cf, ngx_mc_endpoint_def_t *def)
         }
     }
 
-    if (near) {
+    if (mute) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "players of \"%V\" need \"live on;\" in \"application "
+                      "%V\" in %V:%ui",
+                      &def->url, &def->app, &def->file, def->line);
+
+    } else if (near) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no server of \"rtmp\" has an \"application %V\", did "
                       "you mean \"%V\"? in %V:%ui",

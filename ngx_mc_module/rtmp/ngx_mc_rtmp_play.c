@@ -15,6 +15,8 @@
 #define NGX_MC_RTMP_TICK  100                 /* ms */
 
 
+static size_t ngx_mc_rtmp_play_address(ngx_rtmp_session_t *s,
+    u_char *text);
 static ngx_int_t ngx_mc_rtmp_play_refuse(ngx_rtmp_session_t *s,
     ngx_mc_rtmp_name_t *name, ngx_uint_t reason, char *why);
 static void ngx_mc_rtmp_player_gone(void *data);
@@ -112,6 +114,7 @@ ngx_int_t
 ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     ngx_rtmp_play_pt next)
 {
+    u_char                     text[NGX_MC_ADDR_LEN];
     size_t                     size;
     ngx_str_t                  stream;
     ngx_uint_t                 n;
@@ -206,7 +209,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
         return NGX_DECLINED;
     }
 
-    size = s->connection->addr_text.len;
+    size = ngx_mc_rtmp_play_address(s, text);
 
     pl = ngx_pcalloc(s->connection->pool, sizeof(ngx_mc_rtmp_player_t) + size);
     if (pl == NULL) {
@@ -219,7 +222,7 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     pl->out_bytes = s->out_bytes;
     pl->address.len = size;
     pl->address.data = (u_char *) (pl + 1);
-    ngx_memcpy(pl->address.data, s->connection->addr_text.data, size);
+    ngx_memcpy(pl->address.data, text, size);
 
     ctx->role = NGX_MC_RTMP_PLAYER;
     ctx->data = pl;
@@ -253,18 +256,37 @@ static ngx_int_t
 ngx_mc_rtmp_play_refuse(ngx_rtmp_session_t *s, ngx_mc_rtmp_name_t *name,
     ngx_uint_t reason, char *why)
 {
+    u_char     text[NGX_MC_ADDR_LEN];
+    ngx_str_t  peer;
+
     /* the owner tells of it, at most once in a while */
 
     ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                   "flow \"%V\", output \"%V\": player refused: %s",
                   &name->flow, &name->def.name, why);
 
-    ngx_mc_rtmp_link_rejected(name, reason, &s->connection->addr_text,
-                              "player refused: %s", why);
+    peer.data = text;
+    peer.len = ngx_mc_rtmp_play_address(s, text);
+
+    ngx_mc_rtmp_link_rejected(name, reason, &peer, "player refused: %s", why);
 
     (void) ngx_rtmp_send_status(s, "NetStream.Play.Failed", "error", why);
 
     return NGX_ERROR;
+}
+
+
+/* as publishers are shown; behind a proxy there is no port */
+
+static size_t
+ngx_mc_rtmp_play_address(ngx_rtmp_session_t *s, u_char *text)
+{
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    return ngx_sock_ntop(c->sockaddr, c->socklen, text, NGX_MC_ADDR_LEN - 1,
+                         ngx_inet_get_port(c->sockaddr) != 0);
 }
 
 
@@ -276,7 +298,7 @@ ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s)
     ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
 
     if (ctx && ctx->role == NGX_MC_RTMP_PLAYER && ctx->data) {
-        ngx_mc_rtmp_player_remove(ctx->data, "closed");
+        ngx_mc_rtmp_player_remove(ctx->data, "the connection was closed");
     }
 }
 
