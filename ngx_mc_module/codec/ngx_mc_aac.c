@@ -21,6 +21,9 @@
 
 #define NGX_MC_ADTS_FRAME_MAX      8191
 
+/* table 4.85: id_syn_ele of a program_config_element */
+#define NGX_MC_AAC_ID_PCE          5
+
 
 /* an AudioSpecificConfig */
 
@@ -32,6 +35,9 @@ typedef struct {
     ngx_uint_t        channel_config;
     ngx_uint_t        channels;
     ngx_uint_t        short_frames;  /* frameLengthFlag: 960 samples */
+    ngx_mc_bits_t     program;       /* program_config_element(), with
+                                        channel_config 0 */
+    ngx_uint_t        program_bits;  /* of it, before byte_alignment() */
 } ngx_mc_aac_config_t;
 
 
@@ -41,7 +47,10 @@ static ngx_uint_t ngx_mc_aac_type(ngx_mc_bits_t *b);
 static uint32_t ngx_mc_aac_rate(ngx_mc_bits_t *b);
 static void ngx_mc_aac_ga(ngx_mc_bits_t *b,
     ngx_mc_aac_config_t *cfg);
-static ngx_uint_t ngx_mc_aac_program(ngx_mc_bits_t *b);
+static void ngx_mc_aac_program(ngx_mc_bits_t *b,
+    ngx_mc_aac_config_t *cfg);
+static size_t ngx_mc_aac_program_write(u_char *buf,
+    ngx_mc_aac_config_t *cfg);
 static void ngx_mc_aac_sync(ngx_mc_bits_t *b, ngx_mc_aac_config_t *cfg);
 
 
@@ -107,8 +116,10 @@ ngx_mc_adts_read(u_char *data, size_t len, ngx_mc_adts_t *adts)
 
 
 ngx_int_t
-ngx_mc_adts_write(u_char *buf, size_t len, u_char *config, size_t config_len)
+ngx_mc_adts_write(u_char *buf, size_t *size, u_char *frame, size_t len,
+    u_char *config, size_t config_len)
 {
+    size_t               n;
     ngx_uint_t           i;
     ngx_mc_aac_config_t  cfg;
 
@@ -118,11 +129,21 @@ ngx_mc_adts_write(u_char *buf, size_t len, u_char *config, size_t config_len)
 
     if (cfg.type < ASC_TYPE_MAIN
         || cfg.type > ASC_TYPE_LTP
-        || cfg.channel_config == 0
         || cfg.channel_config > 7
-        || cfg.short_frames
-        || len > NGX_MC_ADTS_FRAME_MAX - ADTS_HEADER_SIZE)
+        || cfg.short_frames)
     {
+        return NGX_DECLINED;
+    }
+
+    n = ADTS_HEADER_SIZE;
+
+    if (cfg.channel_config == 0
+        && (len == 0 || frame[0] >> 5 != NGX_MC_AAC_ID_PCE))
+    {
+        n += ngx_mc_aac_program_write(buf + n, &cfg);
+    }
+
+    if (len > NGX_MC_ADTS_FRAME_MAX - n) {
         return NGX_DECLINED;
     }
 
@@ -139,11 +160,58 @@ ngx_mc_adts_write(u_char *buf, size_t len, u_char *config, size_t config_len)
     adts_set_profile(buf, cfg.type - 1);
     adts_set_sampling_freq(buf, i);
     adts_set_channels(buf, cfg.channel_config);
-    adts_set_length(buf, ADTS_HEADER_SIZE + len);
+    adts_set_length(buf, n + len);
     adts_set_fullness(buf, 0x7ff);         /* variable rate */
     adts_set_num_blocks(buf, 0);
 
+    *size = n;
+
     return NGX_OK;
+}
+
+
+/*
+ * The element as the first one of a raw_data_block: byte_alignment() in it is
+ * from the beginning of the block, thus what follows stays as it is.  Returns
+ * the bytes.
+ */
+
+static size_t
+ngx_mc_aac_program_write(u_char *buf, ngx_mc_aac_config_t *cfg)
+{
+    u_char         *p;
+    uint32_t        byte;
+    ngx_uint_t      left, take, have;
+    ngx_mc_bits_t   b;
+
+    b = cfg->program;
+    left = cfg->program_bits;
+
+    p = buf;
+    byte = NGX_MC_AAC_ID_PCE;
+    have = 3;
+
+    while (left) {
+        take = ngx_min(left, 8 - have);
+        left -= take;
+
+        byte = byte << take | ngx_mc_bits(&b, take);
+        have += take;
+
+        if (have == 8) {
+            *p++ = byte;
+            byte = 0;
+            have = 0;
+        }
+    }
+
+    if (have) {
+        *p++ = byte << (8 - have);
+    }
+
+    *p++ = 0;                              /* comment_field_bytes */
+
+    return p - buf;
 }
 
 
@@ -293,17 +361,22 @@ ngx_mc_aac_ga(ngx_mc_bits_t *b, ngx_mc_aac_config_t *cfg)
                                               that are here it has nothing */
 
     if (cfg->channel_config == 0) {
-        cfg->channels = ngx_mc_aac_program(b);
+        ngx_mc_aac_program(b, cfg);
     }
 }
 
 
-/* program_config_element: 4.4.1.1; returns the channels */
+/* program_config_element: 4.4.1.1 */
 
-static ngx_uint_t
-ngx_mc_aac_program(ngx_mc_bits_t *b)
+static void
+ngx_mc_aac_program(ngx_mc_bits_t *b, ngx_mc_aac_config_t *cfg)
 {
-    ngx_uint_t  n, i, pairs, lfe, assoc, coupling, channels;
+    u_char      *p;
+    ngx_uint_t   n, i, pairs, lfe, assoc, coupling, channels, left;
+
+    p = b->pos;
+    left = b->left;
+    cfg->program = *b;
 
     ngx_mc_bits_skip(b, 10);               /* up to sampling_frequency_index */
 
@@ -334,12 +407,13 @@ ngx_mc_aac_program(ngx_mc_bits_t *b)
 
     ngx_mc_bits_skip(b, 4 * lfe + 4 * assoc + 5 * coupling);
 
+    cfg->program_bits = (b->pos - p) * 8 + left - b->left;
+    cfg->channels = channels;
+
     /* byte_alignment() is from the beginning of the configuration */
 
     ngx_mc_bits_skip(b, b->left);
     ngx_mc_bits_skip(b, 8 * ngx_mc_bits(b, 8));       /* comment */
-
-    return channels;
 }
 
 

@@ -177,10 +177,17 @@ typedef struct {
 
 ngx_int_t ngx_mc_adts_read(u_char *data, size_t len, ngx_mc_adts_t *adts);
 
-/* 7 bytes before a frame of "len"; from an AudioSpecificConfig.  NGX_DECLINED:
-   ADTS cannot say it */
-ngx_int_t ngx_mc_adts_write(u_char *buf, size_t len, u_char *config,
-    size_t config_len);
+/* what precedes a raw_data_block of "len": "size" bytes, up to
+   NGX_MC_ADTS_MAX; from an AudioSpecificConfig.  A program_config_element in
+   it follows the header, without its comment, unless the block begins with
+   one.  "frame" may be NULL if "len" is 0.  NGX_DECLINED: ADTS cannot say it */
+
+/* a header, and a program_config_element of up to 388 bits with its
+   id_syn_ele, and comment_field_bytes */
+#define NGX_MC_ADTS_MAX      (7 + 49 + 1)
+
+ngx_int_t ngx_mc_adts_write(u_char *buf, size_t *size, u_char *frame,
+    size_t len, u_char *config, size_t config_len);
 
 /* AudioSpecificConfig (1.6.2.1).  info: the object type is 5 or 29, rate and
    channels are those that come out, if SBR or PS is told of.  write(): 2

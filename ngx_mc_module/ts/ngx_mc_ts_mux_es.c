@@ -300,7 +300,7 @@ ngx_mc_ts_mux_nals(ngx_mc_ts_mux_t *mx, u_char *p, u_char *last,
 void
 ngx_mc_ts_mux_audio(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
 {
-    u_char                 *p, adts[7];
+    u_char                 *p, adts[NGX_MC_ADTS_MAX];
     size_t                  len, adts_len;
     int64_t                 dts, back, ahead, duration;
     ngx_mc_ts_mux_track_t  *track;
@@ -314,14 +314,13 @@ ngx_mc_ts_mux_audio(ngx_mc_ts_mux_t *mx, ngx_mc_frame_t *frame)
     if (track->codec == NGX_MC_CODEC_AAC) {
 
         if (track->config_len == 0
-            || ngx_mc_adts_write(adts, len, track->config, track->config_len)
+            || ngx_mc_adts_write(adts, &adts_len, p, len, track->config,
+                                 track->config_len)
                != NGX_OK)
         {
             mx->dropped++;
             return;
         }
-
-        adts_len = sizeof(adts);
     }
 
     if (adts_len + len > 65535 - PES_HEADER_SIZE_PTS) {

@@ -124,8 +124,8 @@ ngx_int_t
 ngx_mc_ts_mux_config(ngx_mc_ts_mux_t *mx, ngx_mc_ts_mux_track_t *track,
     ngx_mc_frame_t *frame)
 {
-    u_char                 *p, *config, adts[7];
-    size_t                  len;
+    u_char                 *p, *config, adts[NGX_MC_ADTS_MAX];
+    size_t                  len, adts_len;
     ngx_int_t               rc;
     ngx_mc_track_info_t     info;
     ngx_mc_video_config_t   cfg;
@@ -158,7 +158,7 @@ ngx_mc_ts_mux_config(ngx_mc_ts_mux_t *mx, ngx_mc_ts_mux_track_t *track,
         rc = ngx_mc_aac_config_read(p, len, &info);
 
         if (rc == NGX_OK) {
-            rc = ngx_mc_adts_write(adts, 1, p, len);
+            rc = ngx_mc_adts_write(adts, &adts_len, NULL, 0, p, len);
         }
 
         break;

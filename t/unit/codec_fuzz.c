@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_mc_codec.h>
+#include <ngx_mc_video.h>
 
 #include "shim.h"
 
@@ -117,8 +118,11 @@ fuzz_nal(u_char *p, size_t len)
 {
     size_t                i;
     u_char               *next, *last;
-    ngx_uint_t            key;
+    ngx_uint_t            key, hevc_key;
     ngx_mc_nal_t          nal;
+    ngx_mc_hevc_sps_t     hevc_sps;
+    ngx_mc_hevc_pps_t     pps;
+    ngx_mc_hevc_slice_t   hevc;
     ngx_mc_h264_sps_t     sps;
     ngx_mc_h264_slice_t   slice;
     ngx_mc_track_info_t   info;
@@ -134,7 +138,10 @@ fuzz_nal(u_char *p, size_t len)
     check(ngx_mc_nal_start(p, last) == ((i + 3 <= len) ? p + i : last));
 
     key = 0;
+    hevc_key = 0;
     memset(&sps, 0, sizeof(sps));
+    memset(&hevc_sps, 0, sizeof(hevc_sps));
+    memset(&pps, 0, sizeof(pps));
 
     for (next = p;
          (next = ngx_mc_nal_next(next, last, &nal)) != NULL; /* void */ )
@@ -149,6 +156,28 @@ fuzz_nal(u_char *p, size_t len)
 
         (void) ngx_mc_h264_sps_read(nal.data, nal.len, &info, &sps);
         (void) ngx_mc_h264_slice(nal.data, nal.len, &sps, &slice);
+
+        hevc_key = ngx_mc_hevc_key(hevc_key, nal.data, nal.len);
+
+        if (nal.len < 2) {
+            continue;
+        }
+
+        if (ngx_mc_hevc_sps_read(nal.data, nal.len, &info, &hevc_sps)
+            == NGX_OK)
+        {
+            check(hevc_sps.id < 16 && hevc_sps.log2_max_poc_lsb <= 16);
+        }
+
+        if (ngx_mc_hevc_pps(nal.data, nal.len, &pps) == NGX_OK) {
+            check(pps.id < 64 && pps.sps_id < 16);
+        }
+
+        if (ngx_mc_hevc_slice(nal.data, nal.len, &hevc_sps, &pps, &hevc)
+            == NGX_OK)
+        {
+            check(hevc.pps_id < 64 && hevc.poc_lsb < 65536);
+        }
     }
 }
 
@@ -156,13 +185,15 @@ fuzz_nal(u_char *p, size_t len)
 static void
 fuzz_audio(u_char *p, size_t len)
 {
-    u_char                buf[7], asc[2];
+    size_t                size;
+    u_char                buf[NGX_MC_ADTS_MAX], asc[2], frame[1];
     uint32_t              n, samples;
     ngx_int_t             rc;
     ngx_mc_adts_t         adts, back;
     ngx_mc_track_info_t   info;
 
     memset(&info, 0, sizeof(info));
+    frame[0] = 0x21;
 
     if (ngx_mc_mpa_read(p, len, &info, &n, &samples) == NGX_OK) {
         check(n > 4 && n <= 4096 && samples && info.sample_rate
@@ -176,7 +207,8 @@ fuzz_audio(u_char *p, size_t len)
             check(ngx_mc_aac_config_read(asc, 2, &info) == NGX_OK);
             check(info.profile == adts.object_type
                   && info.sample_rate == adts.sample_rate);
-            check(ngx_mc_adts_write(buf, 100, asc, 2) == NGX_OK);
+            check(ngx_mc_adts_write(buf, &size, frame, 100, asc, 2) == NGX_OK
+                  && size == 7);
             check(ngx_mc_adts_read(buf, 7, &back) == NGX_OK);
             check(back.object_type == adts.object_type
                   && back.frequency_index == adts.frequency_index
@@ -185,12 +217,13 @@ fuzz_audio(u_char *p, size_t len)
         }
     }
 
-    rc = ngx_mc_adts_write(buf, len, p, len);
+    rc = ngx_mc_adts_write(buf, &size, p, len, p, len);
 
     if (rc == NGX_OK) {
         check(ngx_mc_aac_config_read(p, len, &info) == NGX_OK);
         check(ngx_mc_adts_read(buf, 7, &back) == NGX_OK);
-        check(back.size == len + 7 && back.channel_config);
+        check(size <= sizeof(buf) && back.size == len + size
+              && (size == 7 || back.channel_config == 0));
 
     } else if (rc == NGX_ERROR) {
         check(ngx_mc_aac_config_read(p, len, &info) == NGX_ERROR);

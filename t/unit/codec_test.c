@@ -882,7 +882,12 @@ static config_t  configs[] = {
     { "1780" "5000" "10", 2, 40960, 2, NULL },
     { "f8e82000", 39, 44100, 1, NULL },
     { "1194", 2, 48000, 2, NULL },          /* 960 samples */
-    { "1180" "04c800000100" "00", 2, 48000, 3, NULL },
+    { "1180" "04c800000100" "00", 2, 48000, 3,
+      "fff14c000e5ffc" "a0990000002000" },
+
+    /* ffmpeg's, of a quad, with a comment and a sync extension */
+    { "1200" "050404002110" "0d4c61766335392e33372e313030" "56e500",
+      2, 44100, 4, "fff150000e5ffc" "a0a08080042200" },
     { NULL, 0, 0, 0, NULL }
 };
 
@@ -890,12 +895,15 @@ static config_t  configs[] = {
 static void
 test_aac(void)
 {
-    u_char                buf[7], asc[2];
+    size_t                size;
+    u_char                buf[NGX_MC_ADTS_MAX], frame[1], asc[2];
     bytes_t               b;
     adts_t               *a;
     config_t             *c;
     ngx_mc_adts_t         adts;
     ngx_mc_track_info_t   info;
+
+    frame[0] = 0x21;
 
     for (a = adts_headers; a->hex; a++) {
         b = hex(a->hex);
@@ -917,7 +925,8 @@ test_aac(void)
         is_num(info.channels, a->channels, "channels");
 
         if (a->header == 7) {
-            is_num(ngx_mc_adts_write(buf, a->size - 7, asc, 2), NGX_OK,
+            is_num(ngx_mc_adts_write(buf, &size, frame, a->size - 7, asc, 2),
+                   NGX_OK,
                    "ADTS again");
             is_c(text(buf, 7), a->hex, "the same");
         }
@@ -937,11 +946,11 @@ test_aac(void)
         is_num(info.sample_rate, c->rate, "%s: Hz", c->hex);
         is_num(info.channels, c->channels, "%s: channels", c->hex);
 
-        is_num(ngx_mc_adts_write(buf, 100, b.data, b.len),
+        is_num(ngx_mc_adts_write(buf, &size, frame, 100, b.data, b.len),
                c->adts ? NGX_OK : NGX_DECLINED, "%s: ADTS", c->hex);
 
         if (c->adts) {
-            is_c(text(buf, 7), c->adts, "%s: its bytes", c->hex);
+            is_c(text(buf, size), c->adts, "%s: its bytes", c->hex);
         }
 
         ok(ngx_mc_aac_config_read(b.data, 1, &info) == NGX_ERROR,
@@ -950,10 +959,39 @@ test_aac(void)
     }
 
     b = hex("1190");
-    is_num(ngx_mc_adts_write(buf, 8184, b.data, b.len), NGX_OK, "largest");
-    is_num(ngx_mc_adts_write(buf, 8185, b.data, b.len), NGX_DECLINED,
-           "too large");
-    is_num(ngx_mc_adts_write(buf, 100, b.data, 0), NGX_ERROR, "none");
+    is_num(ngx_mc_adts_write(buf, &size, frame, 8184, b.data, b.len), NGX_OK,
+           "largest");
+    is_num(size, 7, "a header alone");
+    is_num(ngx_mc_adts_write(buf, &size, frame, 8185, b.data, b.len),
+           NGX_DECLINED, "too large");
+    is_num(ngx_mc_adts_write(buf, &size, frame, 100, b.data, 0), NGX_ERROR,
+           "none");
+    free(b.data);
+
+    /* the block has a program_config_element of its own */
+
+    b = hex("1200" "05040400211000");
+    frame[0] = 0xa1;
+    is_num(ngx_mc_adts_write(buf, &size, frame, 100, b.data, b.len), NGX_OK,
+           "with an element");
+    is_c(text(buf, size), "fff150000d7ffc", "none is added");
+    frame[0] = 0x21;
+    is_num(ngx_mc_adts_write(buf, &size, frame, 8177, b.data, b.len), NGX_OK,
+           "largest with one");
+    is_num(ngx_mc_adts_write(buf, &size, frame, 8178, b.data, b.len),
+           NGX_DECLINED, "too large with one");
+    is_num(ngx_mc_adts_write(buf, &size, NULL, 0, b.data, b.len), NGX_OK,
+           "no block");
+    is_num(size, 14, "its length");
+    free(b.data);
+
+    /* the longest one: 15 of each */
+
+    b = hex("1180" "04fffffffbf7" "0000000000000000000000000000000000000000"
+            "0000000000000000000000000000000000000000000000000000000000");
+    is_num(ngx_mc_adts_write(buf, &size, frame, 100, b.data, b.len), NGX_OK,
+           "a long one");
+    ok(size > 40 && size <= NGX_MC_ADTS_MAX, "fits: %zu", size);
     free(b.data);
 
     memset(&adts, 0, sizeof(adts));

@@ -1500,6 +1500,19 @@ test_hevc(void)
     is_num(vdts(2), 14400, "dts");
     is_num(vdts(4), 21600, "dts of the last");
     ok(vdts(3) > 14400 && vdts(3) < 21600, "two in a PES packet");
+
+    /* a recovery point, and no IRAP picture */
+
+    hevc_nal((u_char *) "\x46\x01\x50", 3);
+    hevc_nal((u_char *) "\x4e\x01\x06\x02\x07\xc0\x80", 7);
+    hevc_nal((u_char *) "\x02\x01\xd0\x11\x56\x20", 6);
+    video(4 * 7200 + 3600, 4 * 7200, 0);
+    hevc_unit(1, 1, 60);
+    video(5 * 7200 + 3600, 5 * 7200, 0);
+    ngx_mc_ts_demux_flush(dm);
+
+    ok(V(5) && V(5)->f.key, "a recovery point is a key frame");
+    ok(V(6) && !V(6)->f.key, "what follows is none");
 }
 
 
@@ -1742,6 +1755,34 @@ test_order(const char *name, unsigned want)
 
         is_num(wrong, 0, "and their times");
     }
+
+    /* packets are lost now and then: times are of what they should be */
+
+    start_with(-1, "");
+    stream_pat(0, one);
+    stream_pmt(PMT, 1, 0, VIDEO, &one_es, 1);
+
+    for (i = 1, from = 1; i < n; i++) {
+        again(&was[i], &was[0], data, i == 1);
+
+        if (i - from + 1 == 3 || i == n - 1) {
+            lose = (i % 7 == 6) ? 1 : 0;
+            video(was[from].f.pts + 90000, was[from].f.dts + 90000, 0);
+            from = i + 1;
+        }
+    }
+
+    ngx_mc_ts_demux_flush(dm);
+
+    ok(nvideo() > n / 3 && nvideo() < n - 1, "%s: some are lost, %u left", name,
+       nvideo());
+
+    for (i = 0, wrong = 0; i < nvideo(); i++) {
+        wrong += (V(i)->f.pts < V(i)->f.dts
+                  || V(i)->f.pts - V(i)->f.dts > 10 * 3600);
+    }
+
+    is_num(wrong, 0, "no PTS before its DTS");
 }
 
 
