@@ -146,9 +146,6 @@ int64_t ngx_mc_rtmp_link_began(ngx_mc_rtmp_link_t *link);
 /* the address in a text, as a publisher's; 0: it has none */
 socklen_t ngx_mc_rtmp_link_sockaddr(u_char *text, ngx_sockaddr_t *addr);
 
-/* bytes that wait to be sent */
-size_t ngx_mc_rtmp_link_queued(ngx_mc_rtmp_link_t *link);
-
 /* what the owner keeps with a link */
 void ngx_mc_rtmp_link_set_data(ngx_mc_rtmp_link_t *link, void *data);
 void *ngx_mc_rtmp_link_data(ngx_mc_rtmp_link_t *link);

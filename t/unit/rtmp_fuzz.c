@@ -15,6 +15,8 @@
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_guard.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_publish.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_message.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_socket.c"
 
 #include "shim.h"
 
