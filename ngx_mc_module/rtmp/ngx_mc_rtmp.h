@@ -225,8 +225,6 @@ void ngx_mc_rtmp_stat_codec(ngx_mc_rtmp_stat_t *st, ngx_mc_frame_t *frame);
 
 ngx_int_t ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s,
     ngx_rtmp_publish_t *v, ngx_rtmp_publish_pt next);
-/* masks the key in the arguments of a name, before they are logged */
-void ngx_mc_rtmp_publish_key(ngx_rtmp_session_t *s, ngx_chain_t *in);
 ngx_int_t ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     ngx_rtmp_play_pt next);
 void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,

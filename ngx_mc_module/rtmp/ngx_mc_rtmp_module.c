@@ -4,7 +4,7 @@
  */
 
 
-#include <ngx_mc_rtmp.h>
+#include <ngx_mc_rtmp_key.h>
 
 
 /*
@@ -616,7 +616,7 @@ static ngx_int_t
 ngx_mc_rtmp_publish_name(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
-    ngx_mc_rtmp_publish_key(s, in);
+    ngx_mc_rtmp_key_mask(s, in);
 
     return NGX_OK;
 }

@@ -13,7 +13,7 @@
 
 
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_guard.c"
-#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_publish.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_key.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_message.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_socket.c"
@@ -405,7 +405,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
 
     /* as it is, and as a name */
 
-    ngx_mc_rtmp_publish_key(s, chain(pool, data, size, part));
+    ngx_mc_rtmp_key_mask(s, chain(pool, data, size, part));
 
     skip = sizeof(head) - 1 + 2;
     len = skip + size;
@@ -417,7 +417,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
 
     in = chain(pool, name, len, part);
 
-    ngx_mc_rtmp_publish_key(s, in);
+    ngx_mc_rtmp_key_mask(s, in);
 
     for (n = 0, cl = in; cl; cl = cl->next) {
         memcpy(name + n, cl->buf->pos, cl->buf->last - cl->buf->pos);
@@ -444,7 +444,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
     memcpy(args, data, n);
     args[n] = '\0';
 
-    ngx_mc_rtmp_publish_args(s, args);
+    ngx_mc_rtmp_key_cut(args);
 
     for (name = args; name; name = (u_char *) strchr((char *) name, '&')) {
         name += (*name == '&');
