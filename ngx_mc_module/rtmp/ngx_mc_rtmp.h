@@ -56,6 +56,12 @@ ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_app(ngx_str_t *app,
     ngx_uint_t direction);
 
 
+/* ngx_mc_rtmp_link.c: once a worker of a configuration with rtmp{}, and before
+   it ends */
+ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
+void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
+
+
 /*
  * ngx_mc_rtmp_link.c, the side of the session: a publisher, or the virtual
  * session that feeds players.  Handlers are never called from within a
@@ -216,40 +222,6 @@ void ngx_mc_rtmp_stat_clear(ngx_mc_rtmp_stat_t *st);
 
 /* as in FLV, of audio or video */
 void ngx_mc_rtmp_stat_codec(ngx_mc_rtmp_stat_t *st, ngx_mc_frame_t *frame);
-
-
-/*
- * The hooks, each called from ngx_mc_rtmp_module.c, which registers them with
- * nginx-rtmp: NGX_DECLINED: not ours, go on.
- */
-
-ngx_int_t ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s,
-    ngx_rtmp_publish_t *v, ngx_rtmp_publish_pt next);
-ngx_int_t ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
-    ngx_rtmp_play_pt next);
-void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
-    ngx_chain_t *in);
-void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
-void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
-
-/* of the server that has the application, -1: none has */
-int32_t ngx_mc_rtmp_play_chunk_size(ngx_str_t *app);
-
-/* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
-ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
-
-/* clients: from init_conf(), whether there is an rtmp{} or not.  They are on no
-   list of hooks: their sessions have handlers of their own, see there */
-char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
-
-/* set-up of their parts; process() once a worker of a configuration with rtmp{}, exit() before it ends */
-ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
-void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
-/* worker_shutdown_timeout: what is left ends now */
-void ngx_mc_rtmp_publish_exit(void);
-void ngx_mc_rtmp_publish_leave(void);
-ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
-void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
 
 
 /* what a session is to us: its context of ngx_mc_rtmp_hooks_module */

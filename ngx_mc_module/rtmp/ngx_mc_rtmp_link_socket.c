@@ -5,6 +5,7 @@
 
 
 #include <ngx_mc_rtmp_link.h>
+#include <ngx_mc_rtmp_publish.h>
 #include <sys/un.h>
 
 

@@ -4,7 +4,12 @@
  */
 
 
+#include <ngx_mc_rtmp.h>
+#include <ngx_mc_rtmp_client.h>
+#include <ngx_mc_rtmp_guard.h>
 #include <ngx_mc_rtmp_key.h>
+#include <ngx_mc_rtmp_play.h>
+#include <ngx_mc_rtmp_publish.h>
 
 
 /*

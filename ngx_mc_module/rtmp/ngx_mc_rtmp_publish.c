@@ -4,6 +4,7 @@
  */
 
 
+#include <ngx_mc_rtmp_publish.h>
 #include <ngx_mc_rtmp_key.h>
 #include <ngx_rtmp_live_module.h>
 #include <openssl/crypto.h>
