@@ -23,20 +23,20 @@
 
 
 /* ms */
-#define NGX_MC_RTMP_RETRY      50
-#define NGX_MC_RTMP_SECOND     1000
+#define NGX_MC_RTMP_PUBLISH_RETRY  50
+#define NGX_MC_RTMP_SECOND         1000
 
 /* how long an encoder waits for an owner of the flow */
-#define NGX_MC_RTMP_PATIENCE   10000
+#define NGX_MC_RTMP_PATIENCE       10000
 
 /* a session that was refused: time to read why */
-#define NGX_MC_RTMP_LINGER     500
+#define NGX_MC_RTMP_LINGER         500
 
 /* another stream begins where timestamps jump by more, ms */
-#define NGX_MC_RTMP_JUMP       10000
+#define NGX_MC_RTMP_JUMP           10000
 
 /* kept from one message to the next */
-#define NGX_MC_RTMP_BUFFER     (1024 * 1024)
+#define NGX_MC_RTMP_BUFFER         (1024 * 1024)
 
 
 typedef struct {
@@ -740,7 +740,8 @@ ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p)
                                                   p);
     }
 
-    ngx_add_timer(&p->timer, p->link ? NGX_MC_RTMP_SECOND : NGX_MC_RTMP_RETRY);
+    ngx_add_timer(&p->timer, p->link ? NGX_MC_RTMP_SECOND
+                                     : NGX_MC_RTMP_PUBLISH_RETRY);
 }
 
 
@@ -872,7 +873,7 @@ ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code, u_char *why)
             ngx_del_timer(&p->timer);
         }
 
-        ngx_add_timer(&p->timer, NGX_MC_RTMP_RETRY);
+        ngx_add_timer(&p->timer, NGX_MC_RTMP_PUBLISH_RETRY);
         break;
 
     case NGX_MC_RTMP_LINK_REFUSED:
