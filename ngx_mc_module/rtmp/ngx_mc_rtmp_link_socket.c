@@ -103,9 +103,12 @@ ngx_mc_rtmp_link_name(struct sockaddr_un *sun, ngx_pid_t pid)
     ngx_atomic_uint_t   id;
 
     if (ngx_mc_registry->link_id == 0) {
-        id = ((ngx_atomic_uint_t) ngx_random() << 32)
-             ^ ((ngx_atomic_uint_t) ngx_random() << 8)
-             ^ (ngx_atomic_uint_t) ngx_mc_now();
+
+        /* it may have 32 bits only */
+
+        id = (ngx_atomic_uint_t) (((uint64_t) ngx_random() << 32)
+                                  ^ ((uint64_t) ngx_random() << 8)
+                                  ^ (uint64_t) ngx_mc_now());
 
         (void) ngx_atomic_cmp_set(&ngx_mc_registry->link_id, 0, id | 1);
     }
