@@ -208,6 +208,15 @@ ngx_mc_rtmp_key_take(ngx_rtmp_session_t *s, u_char *digest)
 
 
 void
+ngx_mc_rtmp_key_forget(ngx_rtmp_session_t *s)
+{
+    if (ngx_mc_rtmp_key_session == s) {
+        ngx_mc_rtmp_key_session = NULL;
+    }
+}
+
+
+void
 ngx_mc_rtmp_key_cut(u_char *args)
 {
     size_t   len;

@@ -24,6 +24,9 @@ void ngx_mc_rtmp_key_mask(ngx_rtmp_session_t *s, ngx_chain_t *in);
    has no key */
 ngx_int_t ngx_mc_rtmp_key_take(ngx_rtmp_session_t *s, u_char *digest);
 
+/* the session ends: another one may have its address */
+void ngx_mc_rtmp_key_forget(ngx_rtmp_session_t *s);
+
 /* the rest of the arguments is for others, on_publish for one */
 void ngx_mc_rtmp_key_cut(u_char *args);
 

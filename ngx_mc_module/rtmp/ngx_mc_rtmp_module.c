@@ -700,6 +700,7 @@ static ngx_int_t
 ngx_mc_rtmp_disconnected(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
+    ngx_mc_rtmp_key_forget(s);
     ngx_mc_rtmp_gone(s);
 
     return NGX_OK;
