@@ -45,6 +45,10 @@ typedef struct {
     unsigned                 stopped:1;        /* mc_state off */
 } ngx_mc_rtmp_name_t;
 
+/* NGX_ERROR: no memory for the table.  Then nothing is found by the functions
+   below, which does not mean that there is none */
+ngx_int_t ngx_mc_rtmp_table_ready(void);
+
 /* NULL: none.  Valid until the event loop is back: the table is built anew
    with each generation */
 ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_find(ngx_str_t *app, ngx_str_t *stream,

@@ -50,7 +50,8 @@ ngx_mc_rtmp_key_mask(ngx_rtmp_session_t *s, ngx_chain_t *in)
     ngx_mc_rtmp_key_session = NULL;
 
     if (s->app.len == 0
-        || ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT) == NULL)
+        || (ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT) == NULL
+            && ngx_mc_rtmp_table_ready() == NGX_OK))
     {
         return;
     }

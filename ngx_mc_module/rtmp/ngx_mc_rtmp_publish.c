@@ -201,6 +201,15 @@ ngx_mc_rtmp_publish_find(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
     ours = (ctx && ctx->data);
 
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+
+        /* else anybody could publish what has a key */
+
+        return ours ? NGX_ERROR
+                    : ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.Denied",
+                                                 stream, "is not known now");
+    }
+
     if (ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT)) {
 
         /* one session, one stream */
@@ -682,6 +691,11 @@ ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
 {
     const char          *why;
     ngx_mc_rtmp_name_t  *name;
+
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+        /* later: the generation stays the old one */
+        return NGX_OK;
+    }
 
     name = ngx_mc_rtmp_table_find(&p->app, &p->stream, NGX_MC_INPUT);
 

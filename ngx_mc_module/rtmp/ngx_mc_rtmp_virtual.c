@@ -213,6 +213,10 @@ ngx_mc_rtmp_virtual_tick(ngx_mc_rtmp_virtual_t *v, ngx_uint_t update)
     ngx_mc_rtmp_name_t    *name;
     ngx_mc_rtmp_player_t  *pl;
 
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+        return;
+    }
+
     name = ngx_mc_rtmp_table_find(&v->app, &v->stream, NGX_MC_OUTPUT);
 
     if (name == NULL || !ngx_mc_rtmp_play_is_on(name)) {

@@ -92,6 +92,13 @@ ngx_parse_addr_port(ngx_pool_t *pool, ngx_addr_t *addr, u_char *text,
 }
 
 
+ngx_int_t
+ngx_mc_rtmp_table_ready(void)
+{
+    return NGX_OK;
+}
+
+
 ngx_mc_rtmp_name_t *
 ngx_mc_rtmp_table_app(ngx_str_t *name, ngx_uint_t direction)
 {
