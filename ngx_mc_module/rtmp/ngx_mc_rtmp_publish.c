@@ -141,6 +141,14 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
 
     has_key = (ngx_mc_rtmp_key_take(s, key) == NGX_OK);
 
+    if (s->relay) {
+
+        /* "pull", which the configuration asks for: it has neither an address
+           nor the name of its application */
+
+        return NGX_DECLINED;
+    }
+
     stream.data = v->name;
     stream.len = ngx_strlen(v->name);
 
