@@ -45,6 +45,10 @@ typedef struct {
     unsigned                 stopped:1;        /* mc_state off */
 } ngx_mc_rtmp_name_t;
 
+/* NGX_ERROR: no memory for the table.  Then nothing is found by the functions
+   below, which does not mean that there is none */
+ngx_int_t ngx_mc_rtmp_table_ready(void);
+
 /* NULL: none.  Valid until the event loop is back: the table is built anew
    with each generation */
 ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_find(ngx_str_t *app, ngx_str_t *stream,
@@ -54,6 +58,12 @@ ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_find(ngx_str_t *app, ngx_str_t *stream,
 ngx_mc_rtmp_name_t *ngx_mc_rtmp_table(ngx_uint_t *n);
 ngx_mc_rtmp_name_t *ngx_mc_rtmp_table_app(ngx_str_t *app,
     ngx_uint_t direction);
+
+
+/* ngx_mc_rtmp_link.c: once a worker of a configuration with rtmp{}, and before
+   it ends */
+ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
+void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
 
 
 /*
@@ -146,9 +156,6 @@ int64_t ngx_mc_rtmp_link_began(ngx_mc_rtmp_link_t *link);
 /* the address in a text, as a publisher's; 0: it has none */
 socklen_t ngx_mc_rtmp_link_sockaddr(u_char *text, ngx_sockaddr_t *addr);
 
-/* bytes that wait to be sent */
-size_t ngx_mc_rtmp_link_queued(ngx_mc_rtmp_link_t *link);
-
 /* what the owner keeps with a link */
 void ngx_mc_rtmp_link_set_data(ngx_mc_rtmp_link_t *link, void *data);
 void *ngx_mc_rtmp_link_data(ngx_mc_rtmp_link_t *link);
@@ -219,42 +226,6 @@ void ngx_mc_rtmp_stat_clear(ngx_mc_rtmp_stat_t *st);
 
 /* as in FLV, of audio or video */
 void ngx_mc_rtmp_stat_codec(ngx_mc_rtmp_stat_t *st, ngx_mc_frame_t *frame);
-
-
-/*
- * The hooks, each called from ngx_mc_rtmp_module.c, which registers them with
- * nginx-rtmp: NGX_DECLINED: not ours, go on.
- */
-
-ngx_int_t ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s,
-    ngx_rtmp_publish_t *v, ngx_rtmp_publish_pt next);
-/* masks the key in the arguments of a name, before they are logged */
-void ngx_mc_rtmp_publish_key(ngx_rtmp_session_t *s, ngx_chain_t *in);
-ngx_int_t ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
-    ngx_rtmp_play_pt next);
-void ngx_mc_rtmp_publish_av(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
-    ngx_chain_t *in);
-void ngx_mc_rtmp_publish_gone(ngx_rtmp_session_t *s);
-void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
-
-/* of the server that has the application, -1: none has */
-int32_t ngx_mc_rtmp_play_chunk_size(ngx_str_t *app);
-
-/* ngx_mc_rtmp_guard.c: what nginx-rtmp is to be kept from */
-ngx_int_t ngx_mc_rtmp_guard_conf(ngx_rtmp_core_main_conf_t *cmcf);
-
-/* clients: from init_conf(), whether there is an rtmp{} or not.  They are on no
-   list of hooks: their sessions have handlers of their own, see there */
-char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
-
-/* set-up of their parts; process() once a worker of a configuration with rtmp{}, exit() before it ends */
-ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
-void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
-/* worker_shutdown_timeout: what is left ends now */
-void ngx_mc_rtmp_publish_exit(void);
-void ngx_mc_rtmp_publish_leave(void);
-ngx_int_t ngx_mc_rtmp_link_process(ngx_cycle_t *cycle);
-void ngx_mc_rtmp_link_exit(ngx_cycle_t *cycle);
 
 
 /* what a session is to us: its context of ngx_mc_rtmp_hooks_module */

@@ -111,6 +111,10 @@ void ngx_mc_rtmp_client_phase(ngx_mc_rtmp_client_t *cl, ngx_uint_t phase);
 
 /* ngx_mc_rtmp_client_session.c */
 
+/* from init_conf(), whether there is an rtmp{} or not.  Clients are on no list
+   of hooks: their sessions have handlers of their own */
+char *ngx_mc_rtmp_client_init_conf(ngx_cycle_t *cycle);
+
 /* what a connection and its session need, in a pool of their own, which
    conn->log.data is until there is a connection; NULL: no memory */
 ngx_mc_rtmp_conn_t *ngx_mc_rtmp_client_conn(ngx_mc_rtmp_client_t *cl);

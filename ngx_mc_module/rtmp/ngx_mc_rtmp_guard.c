@@ -4,7 +4,7 @@
  */
 
 
-#include <ngx_mc_rtmp.h>
+#include <ngx_mc_rtmp_guard.h>
 
 
 /*

@@ -6,6 +6,11 @@
 
 #include <ngx_mc_rtmp.h>
 #include <ngx_rtmp_live_module.h>
+#include <ngx_mc_rtmp_client.h>
+#include <ngx_mc_rtmp_guard.h>
+#include <ngx_mc_rtmp_key.h>
+#include <ngx_mc_rtmp_play.h>
+#include <ngx_mc_rtmp_publish.h>
 
 
 /*
@@ -634,7 +639,7 @@ static ngx_int_t
 ngx_mc_rtmp_publish_name(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
-    ngx_mc_rtmp_publish_key(s, in);
+    ngx_mc_rtmp_key_mask(s, in);
 
     return NGX_OK;
 }
@@ -713,6 +718,7 @@ static ngx_int_t
 ngx_mc_rtmp_disconnected(ngx_rtmp_session_t *s, ngx_rtmp_header_t *h,
     ngx_chain_t *in)
 {
+    ngx_mc_rtmp_key_forget(s);
     ngx_mc_rtmp_gone(s);
 
     return NGX_OK;

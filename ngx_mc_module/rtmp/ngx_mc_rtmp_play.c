@@ -132,6 +132,11 @@ ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
     stream.data = v->name;
     stream.len = ngx_strlen(v->name);
 
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+        /* it may be one that is not for everybody */
+        return NGX_ERROR;
+    }
+
     name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_OUTPUT);
 
     if (name == NULL) {

@@ -144,6 +144,18 @@ ngx_int_t ngx_mc_rtmp_session_feed(ngx_rtmp_session_t *s,
 
 /* ngx_mc_rtmp_play.c */
 
+/* from the hooks of ngx_mc_rtmp_module.c; NGX_DECLINED: not ours, go on */
+ngx_int_t ngx_mc_rtmp_play_hook(ngx_rtmp_session_t *s, ngx_rtmp_play_t *v,
+    ngx_rtmp_play_pt next);
+void ngx_mc_rtmp_play_gone(ngx_rtmp_session_t *s);
+
+/* once a worker of a configuration with rtmp{}, and before it ends */
+ngx_int_t ngx_mc_rtmp_play_process(ngx_cycle_t *cycle);
+void ngx_mc_rtmp_play_exit(ngx_cycle_t *cycle);
+
+/* of the server that has the application, -1: none has */
+int32_t ngx_mc_rtmp_play_chunk_size(ngx_str_t *app);
+
 /* worker_shutdown_timeout, or the process ends */
 extern ngx_uint_t  ngx_mc_rtmp_play_ending;
 

@@ -4,10 +4,10 @@
  */
 
 
-#include <ngx_mc_rtmp.h>
+#include <ngx_mc_rtmp_publish.h>
+#include <ngx_mc_rtmp_key.h>
 #include <ngx_rtmp_live_module.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
 
 /*
@@ -23,22 +23,20 @@
 
 
 /* ms */
-#define NGX_MC_RTMP_RETRY      50
-#define NGX_MC_RTMP_SECOND     1000
+#define NGX_MC_RTMP_PUBLISH_RETRY  50
+#define NGX_MC_RTMP_SECOND         1000
 
 /* how long an encoder waits for an owner of the flow */
-#define NGX_MC_RTMP_PATIENCE   10000
+#define NGX_MC_RTMP_PATIENCE       10000
 
 /* a session that was refused: time to read why */
-#define NGX_MC_RTMP_LINGER     500
+#define NGX_MC_RTMP_LINGER         500
 
 /* another stream begins where timestamps jump by more, ms */
-#define NGX_MC_RTMP_JUMP       10000
-
-#define NGX_MC_RTMP_KEY_LEN    512
+#define NGX_MC_RTMP_JUMP           10000
 
 /* kept from one message to the next */
-#define NGX_MC_RTMP_BUFFER     (1024 * 1024)
+#define NGX_MC_RTMP_BUFFER         (1024 * 1024)
 
 
 typedef struct {
@@ -78,10 +76,17 @@ typedef struct {
 } ngx_mc_rtmp_publisher_t;
 
 
+static ngx_int_t ngx_mc_rtmp_publish_find(ngx_rtmp_session_t *s,
+    ngx_rtmp_publish_t *v, ngx_str_t *stream, ngx_str_t *peer,
+    ngx_mc_rtmp_name_t **found);
+static ngx_int_t ngx_mc_rtmp_publish_begin(ngx_mc_rtmp_publisher_t *p,
+    ngx_rtmp_publish_t *v, ngx_str_t *stream, ngx_mc_rtmp_name_t *name);
 static ngx_mc_rtmp_publisher_t *ngx_mc_rtmp_publish_create(
     ngx_rtmp_session_t *s);
-static ngx_int_t ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p,
-    ngx_mc_rtmp_name_t *name, ngx_uint_t *reason, const char **why);
+static const char *ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name);
+static const char *ngx_mc_rtmp_publish_reason(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name, ngx_uint_t *reason);
 static ngx_int_t ngx_mc_rtmp_publish_is(ngx_mc_rtmp_publisher_t *p,
     ngx_mc_rtmp_name_t *name);
 static ngx_int_t ngx_mc_rtmp_publish_set(ngx_mc_rtmp_publisher_t *p,
@@ -103,10 +108,6 @@ static void ngx_mc_rtmp_publish_header(ngx_mc_rtmp_publisher_t *p,
 static u_char *ngx_mc_rtmp_publish_whole(ngx_chain_t *in, size_t *len);
 static int64_t ngx_mc_rtmp_publish_time(ngx_mc_rtmp_publisher_t *p,
     ngx_uint_t type, uint32_t timestamp, ngx_uint_t clock);
-static ngx_int_t ngx_mc_rtmp_publish_byte(ngx_chain_t **cl, u_char **p,
-    u_char **byte);
-static void ngx_mc_rtmp_publish_args(ngx_rtmp_session_t *s, u_char *args);
-static void ngx_mc_rtmp_publish_hash(u_char *key, size_t len, u_char *hash);
 
 
 static ngx_mc_rtmp_link_handlers_t  ngx_mc_rtmp_publish_handlers = {
@@ -116,17 +117,12 @@ static ngx_mc_rtmp_link_handlers_t  ngx_mc_rtmp_publish_handlers = {
 };
 
 
-static ngx_queue_t          ngx_mc_rtmp_publishers = {
+static ngx_queue_t  ngx_mc_rtmp_publishers = {
     &ngx_mc_rtmp_publishers, &ngx_mc_rtmp_publishers
 };
 
-/* what the message that is being handled has as key */
-
-static ngx_rtmp_session_t  *ngx_mc_rtmp_key_session;
-static u_char               ngx_mc_rtmp_key_hash[SHA256_DIGEST_LENGTH];
-
-static u_char              *ngx_mc_rtmp_buffer;
-static size_t               ngx_mc_rtmp_buffer_size;
+static u_char      *ngx_mc_rtmp_buffer;
+static size_t       ngx_mc_rtmp_buffer_size;
 
 
 ngx_int_t
@@ -134,15 +130,24 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     ngx_rtmp_publish_pt next)
 {
     size_t                    n;
+    ngx_int_t                 rc;
     ngx_str_t                 stream, peer;
-    ngx_uint_t                reason;
+    ngx_uint_t                has_key;
     const char               *why;
-    ngx_mc_rtmp_ctx_t        *ctx;
     ngx_mc_rtmp_name_t       *name;
     ngx_mc_rtmp_publisher_t  *p;
     u_char                    text[NGX_MC_ADDR_LEN];
+    u_char                    key[SHA256_DIGEST_LENGTH];
 
-    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+    has_key = (ngx_mc_rtmp_key_take(s, key) == NGX_OK);
+
+    if (s->relay) {
+
+        /* "pull", which the configuration asks for: it has neither an address
+           nor the name of its application */
+
+        return NGX_DECLINED;
+    }
 
     stream.data = v->name;
     stream.len = ngx_strlen(v->name);
@@ -155,54 +160,10 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     peer.data = text;
     peer.len = n;
 
-    if (ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT)) {
+    rc = ngx_mc_rtmp_publish_find(s, v, &stream, &peer, &name);
 
-        /* one session, one stream */
-
-        if (ctx && ctx->data) {
-            return NGX_ERROR;
-        }
-
-        ngx_mc_rtmp_publish_args(s, v->args);
-
-    } else {
-        ngx_mc_rtmp_key_session = NULL;
-    }
-
-    name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_INPUT);
-
-    if (name == NULL) {
-
-        name = ngx_mc_rtmp_table_find(&s->app, &stream, NGX_MC_OUTPUT);
-
-        if (name && ctx && ctx->data) {
-
-            /* a player, or refused already, in an application without
-               sources: what it was still is in use */
-
-            return NGX_ERROR;
-        }
-
-        if (name) {
-            ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_BUSY, &peer,
-                                      "a publisher of this output's name");
-            return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
-                                              &stream,
-                                              "is for players only");
-        }
-
-        name = ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT);
-
-        if (name == NULL) {
-            return NGX_DECLINED;
-        }
-
-        /* nor is the name shown: it may be a key, in the wrong field */
-
-        ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_STREAMID, &peer,
-                                  "no source has the name");
-        return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
-                                          &stream, "is not known");
+    if (rc != NGX_OK || name == NULL) {
+        return rc;
     }
 
     p = ngx_mc_rtmp_publish_create(s);
@@ -213,37 +174,122 @@ ngx_mc_rtmp_publish_hook(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
     ngx_memcpy(p->peer, text, n);
     p->peer[n] = '\0';
 
-    if (ngx_mc_rtmp_key_session == s) {
-        ngx_memcpy(p->key, ngx_mc_rtmp_key_hash, SHA256_DIGEST_LENGTH);
+    if (has_key) {
+        ngx_memcpy(p->key, key, SHA256_DIGEST_LENGTH);
         p->has_key = 1;
     }
 
-    ngx_mc_rtmp_key_session = NULL;
+    why = ngx_mc_rtmp_publish_check(p, name);
 
-    if (ngx_mc_rtmp_publish_check(p, name, &reason, &why) != NGX_OK) {
-
-        if (reason < NGX_MC_REJECTED_N) {
-            ngx_mc_rtmp_link_rejected(name, reason, &peer, "%s", why);
-        }
-
+    if (why) {
         ngx_mc_rtmp_publish_gone(s);
         return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.Denied",
                                           &stream, why);
     }
 
-    p->v = ngx_palloc(s->connection->pool, sizeof(ngx_rtmp_publish_t));
+    p->next = next;
+
+    return ngx_mc_rtmp_publish_begin(p, v, &stream, name);
+}
+
+
+/* the source that is meant; NULL: there is none, and the peer was refused.
+   NGX_DECLINED: the name is not ours */
+
+static ngx_int_t
+ngx_mc_rtmp_publish_find(ngx_rtmp_session_t *s, ngx_rtmp_publish_t *v,
+    ngx_str_t *stream, ngx_str_t *peer, ngx_mc_rtmp_name_t **found)
+{
+    ngx_uint_t           ours;
+    ngx_mc_rtmp_ctx_t   *ctx;
+    ngx_mc_rtmp_name_t  *name;
+
+    *found = NULL;
+
+    ctx = ngx_rtmp_get_module_ctx(s, ngx_mc_rtmp_hooks_module);
+    ours = (ctx && ctx->data);
+
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+
+        /* else anybody could publish what has a key */
+
+        return ours ? NGX_ERROR
+                    : ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.Denied",
+                                                 stream, "is not known now");
+    }
+
+    if (ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT)) {
+
+        /* one session, one stream */
+
+        if (ours) {
+            return NGX_ERROR;
+        }
+
+        ngx_mc_rtmp_key_cut(v->args);
+    }
+
+    name = ngx_mc_rtmp_table_find(&s->app, stream, NGX_MC_INPUT);
+
+    if (name) {
+        *found = name;
+        return NGX_OK;
+    }
+
+    name = ngx_mc_rtmp_table_find(&s->app, stream, NGX_MC_OUTPUT);
+
+    if (name) {
+
+        /* a player, or refused already, in an application without sources:
+           what it was still is in use */
+
+        if (ours) {
+            return NGX_ERROR;
+        }
+
+        ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_BUSY, peer,
+                                  "a publisher of this output's name");
+        return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName",
+                                          stream, "is for players only");
+    }
+
+    name = ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT);
+
+    if (name == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* nor is the name shown: it may be a key, in the wrong field */
+
+    ngx_mc_rtmp_link_rejected(name, NGX_MC_REJECTED_STREAMID, peer,
+                              "no source has the name");
+    return ngx_mc_rtmp_publish_refuse(s, "NetStream.Publish.BadName", stream,
+                                      "is not known");
+}
+
+
+static ngx_int_t
+ngx_mc_rtmp_publish_begin(ngx_mc_rtmp_publisher_t *p, ngx_rtmp_publish_t *v,
+    ngx_str_t *stream, ngx_mc_rtmp_name_t *name)
+{
+    ngx_pool_t          *pool;
+    ngx_rtmp_session_t  *s;
+
+    s = p->session;
+    pool = s->connection->pool;
+
+    p->v = ngx_palloc(pool, sizeof(ngx_rtmp_publish_t));
     if (p->v == NULL) {
         return NGX_ERROR;
     }
 
     *p->v = *v;
-    p->next = next;
     p->began = ngx_mc_now();
 
     p->app.len = s->app.len;
-    p->app.data = ngx_pstrdup(s->connection->pool, &s->app);
-    p->stream.len = stream.len;
-    p->stream.data = ngx_pstrdup(s->connection->pool, &stream);
+    p->app.data = ngx_pstrdup(pool, &s->app);
+    p->stream.len = stream->len;
+    p->stream.data = ngx_pstrdup(pool, stream);
 
     if (p->app.data == NULL || p->stream.data == NULL
         || ngx_mc_rtmp_publish_set(p, name) != NGX_OK)
@@ -305,11 +351,34 @@ ngx_mc_rtmp_publish_create(ngx_rtmp_session_t *s)
 }
 
 
-/* may it publish, by this definition */
+/* may it publish, by this definition: NULL, or why not, which the flow's
+   record has then */
 
-static ngx_int_t
-ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
-    ngx_uint_t *reason, const char **why)
+static const char *
+ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name)
+{
+    ngx_str_t    peer;
+    ngx_uint_t   reason;
+    const char  *why;
+
+    why = ngx_mc_rtmp_publish_reason(p, name, &reason);
+
+    if (why && reason < NGX_MC_REJECTED_N) {
+        peer.data = p->peer;
+        peer.len = ngx_strlen(p->peer);
+
+        ngx_mc_rtmp_link_rejected(name, reason, &peer, "%s", why);
+    }
+
+    return why;
+}
+
+
+/* *reason: NGX_MC_REJECTED_N, it is not a rejection that is counted */
+
+static const char *
+ngx_mc_rtmp_publish_reason(ngx_mc_rtmp_publisher_t *p,
+    ngx_mc_rtmp_name_t *name, ngx_uint_t *reason)
 {
     u_char             hash[SHA256_DIGEST_LENGTH];
     ngx_str_t         *key;
@@ -321,15 +390,14 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
 
     if (ngx_mc_access(name->def.params.allow, c->sockaddr) != NGX_OK) {
         *reason = NGX_MC_REJECTED_ADDRESS;
-        *why = "is not for this address";
-        return NGX_DECLINED;
+        return "is not for this address";
     }
 
     key = &name->def.params.key;
 
     if (key->len) {
 
-        ngx_mc_rtmp_publish_hash(key->data, key->len, hash);
+        ngx_mc_rtmp_key_hash(key->data, key->len, hash);
 
         if (p->accepted
             && ngx_mc_rtmp_publish_is(p, name)
@@ -347,18 +415,16 @@ ngx_mc_rtmp_publish_check(ngx_mc_rtmp_publisher_t *p, ngx_mc_rtmp_name_t *name,
             || CRYPTO_memcmp(hash, p->key, SHA256_DIGEST_LENGTH) != 0)
         {
             *reason = NGX_MC_REJECTED_KEY;
-            *why = p->has_key ? "has another key" : "needs a key";
-            return NGX_DECLINED;
+            return p->has_key ? "has another key" : "needs a key";
         }
     }
 
     if (name->stopped || name->def.off) {
         *reason = NGX_MC_REJECTED_N;
-        *why = "is stopped";
-        return NGX_DECLINED;
+        return "is stopped";
     }
 
-    return NGX_OK;
+    return NULL;
 }
 
 
@@ -631,10 +697,13 @@ ngx_mc_rtmp_publish_timer(ngx_event_t *ev)
 static ngx_int_t
 ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
 {
-    ngx_str_t            peer;
-    ngx_uint_t           reason;
     const char          *why;
     ngx_mc_rtmp_name_t  *name;
+
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+        /* later: the generation stays the old one */
+        return NGX_OK;
+    }
 
     name = ngx_mc_rtmp_table_find(&p->app, &p->stream, NGX_MC_INPUT);
 
@@ -644,14 +713,9 @@ ngx_mc_rtmp_publish_review(ngx_mc_rtmp_publisher_t *p)
         return NGX_DECLINED;
     }
 
-    if (ngx_mc_rtmp_publish_check(p, name, &reason, &why) != NGX_OK) {
+    why = ngx_mc_rtmp_publish_check(p, name);
 
-        if (reason < NGX_MC_REJECTED_N) {
-            peer.data = p->peer;
-            peer.len = ngx_strlen(p->peer);
-            ngx_mc_rtmp_link_rejected(name, reason, &peer, "%s", why);
-        }
-
+    if (why) {
         ngx_mc_rtmp_publish_end(p, "NetStream.Publish.Denied", why);
         return NGX_DECLINED;
     }
@@ -698,7 +762,8 @@ ngx_mc_rtmp_publish_connect(ngx_mc_rtmp_publisher_t *p)
                                                   p);
     }
 
-    ngx_add_timer(&p->timer, p->link ? NGX_MC_RTMP_SECOND : NGX_MC_RTMP_RETRY);
+    ngx_add_timer(&p->timer, p->link ? NGX_MC_RTMP_SECOND
+                                     : NGX_MC_RTMP_PUBLISH_RETRY);
 }
 
 
@@ -830,7 +895,7 @@ ngx_mc_rtmp_publish_closed(void *data, ngx_uint_t code, u_char *why)
             ngx_del_timer(&p->timer);
         }
 
-        ngx_add_timer(&p->timer, NGX_MC_RTMP_RETRY);
+        ngx_add_timer(&p->timer, NGX_MC_RTMP_PUBLISH_RETRY);
         break;
 
     case NGX_MC_RTMP_LINK_REFUSED:
@@ -1053,187 +1118,4 @@ ngx_mc_rtmp_publish_time(ngx_mc_rtmp_publisher_t *p, ngx_uint_t type,
     }
 
     return ms;
-}
-
-
-/*
- * "publish", a number, null, "name?key=SECRET&...": nginx-rtmp is about to log
- * that, so the key is overwritten where it stands, and its digest kept for
- * the hook, which is called next.
- */
-
-void
-ngx_mc_rtmp_publish_key(ngx_rtmp_session_t *s, ngx_chain_t *in)
-{
-    size_t        len, n;
-    u_char       *p, *byte, *last;
-    ngx_uint_t    i, args, matched, secret;
-    ngx_chain_t  *cl;
-    u_char        key[NGX_MC_RTMP_KEY_LEN];
-
-    static u_char  name[] = "key=";
-
-    ngx_mc_rtmp_key_session = NULL;
-
-    if (s->app.len == 0
-        || ngx_mc_rtmp_table_app(&s->app, NGX_MC_INPUT) == NULL)
-    {
-        return;
-    }
-
-    cl = in;
-    p = cl->buf->pos;
-
-    /* markers of AMF0: number 0, null 5, string 2 */
-
-    for (i = 0; i < 11; i++) {
-        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK
-            || (i == 0 && *byte != 0)
-            || (i == 9 && *byte != 5)
-            || (i == 10 && *byte != 2))
-        {
-            return;
-        }
-    }
-
-    len = 0;
-
-    for (i = 0; i < 2; i++) {
-        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK) {
-            return;
-        }
-
-        len = len << 8 | *byte;
-    }
-
-    last = key;
-    args = 0;
-    matched = 0;
-    secret = 0;
-
-    for (n = 0; n < len; n++) {
-
-        if (ngx_mc_rtmp_publish_byte(&cl, &p, &byte) != NGX_OK) {
-            break;
-        }
-
-        if (!args) {
-            args = (*byte == '?');
-            continue;
-        }
-
-        if (*byte == '&') {
-            matched = 0;
-
-            if (secret) {
-                ngx_mc_rtmp_key_session = s;
-                secret = 0;
-            }
-
-            continue;
-        }
-
-        if (secret) {
-
-            /* of several the first counts; none is logged */
-
-            if (ngx_mc_rtmp_key_session == NULL
-                && last < key + NGX_MC_RTMP_KEY_LEN)
-            {
-                *last++ = *byte;
-            }
-
-            *byte = '*';
-            continue;
-        }
-
-        if (matched < sizeof(name) - 1 && *byte == name[matched]) {
-            secret = (++matched == sizeof(name) - 1);
-
-        } else {
-            matched = sizeof(name);
-        }
-    }
-
-    if (secret) {
-        ngx_mc_rtmp_key_session = s;
-    }
-
-    if (ngx_mc_rtmp_key_session) {
-
-        /* as sent it may be percent-encoded */
-
-        byte = key;
-        p = key;
-        ngx_unescape_uri(&p, &byte, last - key, 0);
-
-        ngx_mc_rtmp_publish_hash(key, p - key, ngx_mc_rtmp_key_hash);
-    }
-
-    ngx_explicit_memzero(key, sizeof(key));
-}
-
-
-static ngx_int_t
-ngx_mc_rtmp_publish_byte(ngx_chain_t **cl, u_char **p, u_char **byte)
-{
-    while (*p == (*cl)->buf->last) {
-
-        *cl = (*cl)->next;
-
-        if (*cl == NULL) {
-            return NGX_ERROR;
-        }
-
-        *p = (*cl)->buf->pos;
-    }
-
-    *byte = (*p)++;
-
-    return NGX_OK;
-}
-
-
-/* the rest of the arguments is for others, on_publish for one */
-
-static void
-ngx_mc_rtmp_publish_args(ngx_rtmp_session_t *s, u_char *args)
-{
-    size_t   len;
-    u_char  *p, *end, *dst;
-
-    dst = args;
-    p = args;
-
-    while (*p) {
-        end = (u_char *) ngx_strchr(p, '&');
-
-        len = end ? (size_t) (end - p) : ngx_strlen(p);
-
-        if (len < 4 || ngx_strncmp(p, "key=", 4) != 0) {
-
-            if (dst != args) {
-                *dst++ = '&';
-            }
-
-            dst = ngx_movemem(dst, p, len);
-        }
-
-        p += len;
-
-        if (end) {
-            p++;
-        }
-    }
-
-    /* the key may have been longer than what is left */
-
-    ngx_memzero(dst, p - dst);
-}
-
-
-static void
-ngx_mc_rtmp_publish_hash(u_char *key, size_t len, u_char *hash)
-{
-    (void) SHA256(key, len, hash);
 }

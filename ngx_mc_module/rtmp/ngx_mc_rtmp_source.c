@@ -27,7 +27,6 @@ typedef struct {
     u_char               peer[NGX_MC_ADDR_LEN];
     int64_t              last;               /* us, its last frame */
     ngx_uint_t           begins;             /* its next frame is the first */
-    ngx_uint_t           told;               /* of a codec */
 } ngx_mc_rtmp_source_t;
 
 
@@ -125,7 +124,6 @@ ngx_mc_rtmp_source_attach(ngx_mc_endpoint_t *ep, ngx_mc_rtmp_link_t *link,
     src->link = link;
     src->last = now;
     src->begins = 1;
-    src->told = 0;
     ngx_cpystrn(src->peer, peer, NGX_MC_ADDR_LEN);
 
     ngx_mc_endpoint_up(ep, len ? &addr.sockaddr : NULL, len);

@@ -23,6 +23,16 @@ static ngx_pool_t   *ngx_mc_rtmp_names_pool;
 static uint32_t      ngx_mc_rtmp_names_generation;
 
 
+ngx_int_t
+ngx_mc_rtmp_table_ready(void)
+{
+    ngx_uint_t  n;
+
+    return (ngx_mc_rtmp_table(&n) || ngx_mc_registry_current() == NULL)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
 ngx_mc_rtmp_name_t *
 ngx_mc_rtmp_table(ngx_uint_t *n)
 {
@@ -166,7 +176,7 @@ ngx_mc_rtmp_table_flow(ngx_mc_flow_entry_t *entry)
     if (ngx_mc_def_read(parse, &flow, &text) != NGX_OK) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "definition cannot be read: %s", parse->err);
-        return NGX_OK;
+        return NGX_ERROR;
     }
 
     n = flow.sources.nelts;

@@ -16,13 +16,13 @@
  */
 
 
-#define NGX_MC_RTMP_LEASE         2000       /* ms without a sign of life */
-#define NGX_MC_RTMP_RETRY         20         /* ms, of a link just lost */
-#define NGX_MC_RTMP_RETRY_FAST    2000       /* ms, for so long */
-#define NGX_MC_RTMP_AGAIN         1000       /* ms, of what was ended for us */
-#define NGX_MC_RTMP_KEEP          5000       /* ms without players */
+#define NGX_MC_RTMP_LEASE          2000    /* ms without a sign of life */
+#define NGX_MC_RTMP_VIRTUAL_RETRY  20      /* ms, of a link just lost */
+#define NGX_MC_RTMP_VIRTUAL_RETRY_FAST  2000    /* ms, for so long */
+#define NGX_MC_RTMP_AGAIN          1000    /* ms, of what was ended for us */
+#define NGX_MC_RTMP_KEEP           5000    /* ms without players */
 
-#define NGX_MC_RTMP_BUCKETS       256
+#define NGX_MC_RTMP_BUCKETS        256
 
 
 static ngx_uint_t ngx_mc_rtmp_virtual_bucket(ngx_str_t *stream);
@@ -142,7 +142,7 @@ ngx_mc_rtmp_virtual_create(ngx_rtmp_core_srv_conf_t *cscf, void **app_conf,
     v->idle = ngx_current_msec;
     v->live_retry = ngx_current_msec;
     v->side_retry = ngx_current_msec;
-    v->lost = ngx_current_msec - NGX_MC_RTMP_RETRY_FAST;
+    v->lost = ngx_current_msec - NGX_MC_RTMP_VIRTUAL_RETRY_FAST;
 
     ngx_mc_rtmp_clock_reset(&v->clock);
 
@@ -212,6 +212,10 @@ ngx_mc_rtmp_virtual_tick(ngx_mc_rtmp_virtual_t *v, ngx_uint_t update)
     ngx_mc_generation_t   *gen;
     ngx_mc_rtmp_name_t    *name;
     ngx_mc_rtmp_player_t  *pl;
+
+    if (ngx_mc_rtmp_table_ready() != NGX_OK) {
+        return;
+    }
 
     name = ngx_mc_rtmp_table_find(&v->app, &v->stream, NGX_MC_OUTPUT);
 
@@ -352,10 +356,10 @@ ngx_mc_rtmp_virtual_link(ngx_mc_rtmp_virtual_t *v, ngx_mc_rtmp_name_t *name)
 
         /* an owner that has just left has a successor in no time */
 
-        if (ngx_current_msec - v->lost < NGX_MC_RTMP_RETRY_FAST
+        if (ngx_current_msec - v->lost < NGX_MC_RTMP_VIRTUAL_RETRY_FAST
             && !v->retry.timer_set)
         {
-            ngx_add_timer(&v->retry, NGX_MC_RTMP_RETRY);
+            ngx_add_timer(&v->retry, NGX_MC_RTMP_VIRTUAL_RETRY);
         }
     }
 }
@@ -483,7 +487,7 @@ ngx_mc_rtmp_virtual_closed(void *data, ngx_uint_t code, u_char *why)
     /* an owner that does not want it, or not yet, is not asked all the time */
 
     if (!v->retry.timer_set) {
-        ngx_add_timer(&v->retry, opened ? 1 : NGX_MC_RTMP_RETRY);
+        ngx_add_timer(&v->retry, opened ? 1 : NGX_MC_RTMP_VIRTUAL_RETRY);
     }
 }
 

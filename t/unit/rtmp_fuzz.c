@@ -13,8 +13,10 @@
 
 
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_guard.c"
-#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_publish.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_key.c"
 #include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_message.c"
+#include "../../ngx_mc_module/rtmp/ngx_mc_rtmp_link_socket.c"
 
 #include "shim.h"
 
@@ -87,6 +89,13 @@ ngx_parse_addr_port(ngx_pool_t *pool, ngx_addr_t *addr, u_char *text,
 {
     look(text, len);
     return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_mc_rtmp_table_ready(void)
+{
+    return NGX_OK;
 }
 
 
@@ -403,7 +412,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
 
     /* as it is, and as a name */
 
-    ngx_mc_rtmp_publish_key(s, chain(pool, data, size, part));
+    ngx_mc_rtmp_key_mask(s, chain(pool, data, size, part));
 
     skip = sizeof(head) - 1 + 2;
     len = skip + size;
@@ -415,7 +424,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
 
     in = chain(pool, name, len, part);
 
-    ngx_mc_rtmp_publish_key(s, in);
+    ngx_mc_rtmp_key_mask(s, in);
 
     for (n = 0, cl = in; cl; cl = cl->next) {
         memcpy(name + n, cl->buf->pos, cl->buf->last - cl->buf->pos);
@@ -442,7 +451,7 @@ fuzz_key(ngx_pool_t *pool, size_t part, const uint8_t *data, size_t size)
     memcpy(args, data, n);
     args[n] = '\0';
 
-    ngx_mc_rtmp_publish_args(s, args);
+    ngx_mc_rtmp_key_cut(args);
 
     for (name = args; name; name = (u_char *) strchr((char *) name, '&')) {
         name += (*name == '&');
