@@ -7,7 +7,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_mc_ts_es.h>
-#include <ngx_mc_bits.h>
 
 #include <bitstream/mpeg/h264.h>
 #include <bitstream/itu/h265.h>
