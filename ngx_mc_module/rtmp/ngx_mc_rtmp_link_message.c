@@ -222,7 +222,10 @@ ngx_mc_rtmp_link_get_frame(ngx_mc_rtmp_link_t *link, u_char *data, size_t len)
     frame.discontinuity = mf.discontinuity;
 
     if (!link->owner) {
-        if (link->handlers) {
+
+        /* publishers are sent none */
+
+        if (link->handlers && link->handlers->frame) {
             link->handlers->frame(link->data, &frame);
         }
 
