@@ -167,9 +167,15 @@ ok($on >= 1 && $on - $off <= 1 && $on >= $off, "exec ($on, $off)");
 
 $t->stop('quit');
 
-$exec = $t->read_file('rec/exec');
-($on, $off) = map { my $w = $_; scalar(() = $exec =~ /^$w a$/mg) }
-              qw/ publish done /;
+# the last shell may outlive the nginx that has started it
+
+$t->poll(sub {
+    $exec = $t->read_file('rec/exec');
+    ($on, $off) = map { my $w = $_; scalar(() = $exec =~ /^$w a$/mg) }
+                  qw/ publish done /;
+    $off == $on;
+}, 5);
+
 is($off, $on, 'what was begun is ended');
 
 $t->finish;
