@@ -236,6 +236,11 @@ END
     my $flows = defined $c{flows} ? $c{flows} : '';
     my $rtmp = defined $c{rtmp} && length $c{rtmp} ? "rtmp { $c{rtmp} }" : '';
 
+    # an ordinary user cannot open the default one
+
+    $rtmp =~ s/\{/{ access_log off;/
+        unless $rtmp =~ /access_log/;
+
     return $self->expand(<<"END");
 ${globals}worker_processes $c{workers};
 events { worker_connections 1024; $c{events} }

@@ -142,6 +142,8 @@ worker_processes 1;
 events { worker_connections 512; }
 @{[ $stream ? "stream { $stream }" : '' ]}
 rtmp {
+    access_log off;
+
     server {
         listen 127.0.0.1:%%rtmp%%;
         application live {
@@ -293,12 +295,20 @@ sub certificates {
         _openssl('req', @key, '-keyout', "$dir/$name.key",
                  '-out', "$dir/$name.csr", '-subj', "/CN=$name");
 
-        # "x509 -days" may be below 0, and is: it ended before it began
+        my @sign = (qw/ x509 -req /, '-in', "$dir/$name.csr",
+                    '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key",
+                    '-CAcreateserial', '-extfile', "$dir/$name.ext",
+                    '-out', "$dir/$name.crt");
 
-        _openssl(qw/ x509 -req /, '-in', "$dir/$name.csr",
-                 '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key",
-                 '-CAcreateserial', '-extfile', "$dir/$name.ext",
-                 '-days', $days || 30, '-out', "$dir/$name.crt");
+        # Ended before it began: OpenSSL 3.0 knows no other way, and 3.5 not
+        # that one.
+
+        if (($days || 30) > 0 || !eval { _openssl(@sign, '-days', $days); 1 })
+        {
+            _openssl(@sign, ($days || 30) > 0 ? ('-days', $days || 30)
+                     : ('-not_before', '20200101000000Z',
+                        '-not_after', '20200102000000Z'));
+        }
 
         chmod 0644, "$dir/$name.key";
     }
