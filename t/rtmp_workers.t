@@ -58,14 +58,12 @@ $_->stop for @out;
 same_media($t, 'in.flv', "out$_.ts", name => "f$_: all of it") for 0 .. 3;
 
 my @apart = grep { (workers($_))[0] != $owner{$_} } sort keys %owner;
-ok(@apart, 'sessions were in other workers than flows') or diag($t->log);
+diag(scalar(@apart) . ' of 4 sessions were in other workers than flows');
 
 
 # the owner is killed
 
-SKIP: {
-    skip 'all sessions were with their flows', 1 unless @apart;
-
+{
     my ($pub, $flow, $n);
 
     # once more, until one is in another worker than its flow
@@ -81,6 +79,8 @@ SKIP: {
     }
 
     ok(live($t, $flow), 'the flow is live');
+    isnt((workers($flow))[-1], $t->flow($flow)->{pid},
+         'the session is in another worker than its flow');
 
     my $pid = $t->flow($flow)->{pid};
     my $bytes = $t->source($flow)->{bytes};
