@@ -862,12 +862,8 @@ ngx_mc_def_check_srt(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
                                     "caller, a listener's stands in the URL");
         }
 
-        if (prm->max_peers != NGX_CONF_UNSET
-            && prm->min_peers != NGX_CONF_UNSET
-            && prm->min_peers > prm->max_peers)
-        {
-            return ngx_mc_def_error(p, "\"min_peers\" is greater than "
-                                    "\"max_peers\"");
+        if (ngx_mc_def_check_peers(p, prm) != NGX_OK) {
+            return NGX_ERROR;
         }
 
     } else {
@@ -1274,6 +1270,21 @@ ngx_mc_def_check_interface(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def,
         return ngx_mc_def_error(p, "\"interface\" must be a name of at most "
                                 "%d characters such as \"eth0\", or a local "
                                 "address", IF_NAMESIZE - 1);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mc_def_check_peers(ngx_mc_parse_t *p, ngx_mc_params_t *prm)
+{
+    if (prm->max_peers != NGX_CONF_UNSET
+        && prm->min_peers != NGX_CONF_UNSET
+        && prm->min_peers > prm->max_peers)
+    {
+        return ngx_mc_def_error(p, "\"min_peers\" is greater than "
+                                "\"max_peers\"");
     }
 
     return NGX_OK;

@@ -348,6 +348,9 @@ extern ngx_str_t  ngx_mc_pipeline_names[];
 /* fills p->err and returns NGX_ERROR */
 ngx_int_t ngx_mc_def_error(ngx_mc_parse_t *p, const char *fmt, ...);
 
+/* max_peers and min_peers of who listens */
+ngx_int_t ngx_mc_def_check_peers(ngx_mc_parse_t *p, ngx_mc_params_t *prm);
+
 /* AF_INET or AF_INET6 and 4 or 16 bytes, or 0: not an address */
 ngx_uint_t ngx_mc_def_address(ngx_str_t *text, u_char *addr);
 ngx_uint_t ngx_mc_def_is_multicast(ngx_uint_t family, u_char *addr);

@@ -279,12 +279,8 @@ ngx_mc_def_check_rtmp(ngx_mc_parse_t *p, ngx_mc_endpoint_def_t *def)
                                     "\"&\" in it");
         }
 
-        if (prm->max_peers != NGX_CONF_UNSET
-            && prm->min_peers != NGX_CONF_UNSET
-            && prm->min_peers > prm->max_peers)
-        {
-            return ngx_mc_def_error(p, "\"min_peers\" is greater than "
-                                    "\"max_peers\"");
+        if (ngx_mc_def_check_peers(p, prm) != NGX_OK) {
+            return NGX_ERROR;
         }
 
     } else {

@@ -270,6 +270,22 @@ ngx_mc_lane_get(ngx_mc_pipeline_t *pl, ngx_mc_ts_select_t *select,
 static void
 ngx_mc_lane_free(ngx_mc_lane_t *lane)
 {
+    ngx_uint_t      i;
+    ngx_mc_flow_t  *flow;
+
+    /*
+     * An output may be on its way to the other pipeline: a lane that is made
+     * there may get the address of this one, and would be taken for it.
+     */
+
+    flow = lane->pipeline->flow;
+
+    for (i = 0; i < flow->nendpoints; i++) {
+        if (flow->endpoints[i] && flow->endpoints[i]->lane == lane) {
+            flow->endpoints[i]->lane = NULL;
+        }
+    }
+
     if (lane->demux) {
         ngx_mc_ts_demux_free(lane->demux);
     }
@@ -283,12 +299,7 @@ ngx_mc_lane_free(ngx_mc_lane_t *lane)
 void
 ngx_mc_remux_free(ngx_mc_pipeline_t *pl)
 {
-    ngx_uint_t      i;
     ngx_mc_lane_t  *lane;
-
-    for (i = 0; i < pl->nframe_outputs; i++) {
-        pl->frame_outputs[i]->lane = NULL;
-    }
 
     while (pl->lanes) {
         lane = pl->lanes;
